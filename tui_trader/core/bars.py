@@ -10,6 +10,8 @@ MINUTE: Final = timedelta(minutes=1)
 #: Share counts at which a jump between sessions is taken for a split n:1 or 1:n.
 SPLIT_RATIOS: Final = (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50)
 _SPLIT_TOLERANCE: Final = 0.03
+# A jump of exactly the limit is within it, whatever float64 makes of the product.
+_ROUNDING: Final = 1e-9
 _MAX_FUTURE: Final = timedelta(minutes=2)
 
 
@@ -75,14 +77,14 @@ def split_ratio(previous_close: float, price: float) -> int | None:
 class BarFilter:
     """Decides for one symbol which bars are believed (DESIGN §9, bad bars).
 
-    A bar whose open or close is more than ``max_jump`` (a fraction) from the last accepted close of the
-    session is withheld until the next bar's open confirms it. Feed it regular-session bars only.
+    A bar whose open or close is more than ``max_jump_pct`` from the last accepted close of the session is
+    withheld until the next bar's open confirms it. Feed it regular-session bars only.
     """
 
     __slots__ = ("_last_close", "_last_time", "_max_jump", "_session_start", "_withheld")
 
     def __init__(self, max_jump_pct: float) -> None:
-        self._max_jump = max_jump_pct / 100.0
+        self._max_jump = max_jump_pct / 100.0 * (1.0 + _ROUNDING)
         self._last_close = math.nan
         self._last_time: datetime | None = None
         self._session_start: datetime | None = None
@@ -113,10 +115,22 @@ class BarFilter:
         held, self._withheld = self._withheld, None
         if not self._jumps(bar.open, held.close):
             self._accept(held)
+            # The open confirms the jump: both count, wherever this bar's own close went.
             after = self._judge(bar)
-            return Verdict((held, *after.accepted), after.refused)
+            if self._withheld is not None:
+                self._withheld = None
+                self._accept(bar)
+                return Verdict((held, bar))
+            return Verdict((held, *after.accepted))
         after = self._judge(bar)
         return Verdict(after.accepted, (Refused(held, "a jump the next bar did not confirm"), *after.refused))
+
+    def resume(self, last_close: float, last_time: datetime, session_start: datetime) -> None:
+        """Go on after bars that were judged elsewhere."""
+        self._last_close = last_close
+        self._last_time = last_time
+        self._session_start = session_start
+        self._withheld = None
 
     def end_session(self) -> Verdict:
         """At the close: a bar still withheld is refused."""

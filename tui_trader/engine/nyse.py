@@ -54,5 +54,5 @@ class NyseCalendar:
 
 
 def _instant(nanoseconds: int) -> dt.datetime:
-    # The UTC date of a New York session is its New York date: it runs from 13:30 UTC at the earliest to 21:00 UTC.
+    # The UTC date of a New York session is its New York date: it lies between 13:30 and 21:00 UTC.
     return dt.datetime.fromtimestamp(int(nanoseconds) // 1_000_000_000, dt.UTC)

@@ -1,6 +1,7 @@
 """What the engine must be able to write down, and what it reads back after a crash.
 
-The journal is the truth about our intentions. The engine only knows this protocol; ``journal/`` implements it.
+The journal is the truth about our intentions. The engine only knows this protocol; ``journal/`` holds the
+implementation.
 """
 
 from __future__ import annotations

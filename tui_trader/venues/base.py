@@ -7,7 +7,7 @@ values, and the engine that handles them needs no lock and no ``await``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -224,3 +224,19 @@ class DataStream(Protocol):
 
     def request_history(self, symbols: Sequence[str], minutes: int) -> None:
         """Ask for at least ``minutes`` regular-session minute bars before now; one ``History`` a symbol."""
+
+
+class SteppedVenue(Protocol):
+    """A venue whose time is ours: a simulated market or a recording, advanced instant by instant."""
+
+    def next_time(self) -> datetime | None:
+        """The next instant at which something happens there; None when there is nothing more."""
+
+    def phases(self, time: datetime) -> Iterator[None]:
+        """Carry out instant ``time`` in steps; the engine handles what was posted after each of them."""
+
+    def checkpoint(self) -> None:
+        """The instant is over: remember where the market stands."""
+
+    def finish(self, *, clean: bool) -> None:
+        """The run is over; a ``clean`` one has left nothing behind and need not be gone on with."""

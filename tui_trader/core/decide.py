@@ -1,0 +1,79 @@
+"""The rule applied to one closed candle, in the order of DESIGN §9. Live engine and backtest both call it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tui_trader.core.money import ZERO, round_down_to_tick, round_up_to_tick, to_decimal
+from tui_trader.core.rule import CandleView, Holding, Rule
+
+
+class StrategyNonsense(Exception):  # noqa: N818 - says whose fault it is
+    """A strategy answered with something that cannot be a price."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnterLong:
+    """Buy when price reaches ``entry``, for at most ``limit``; protect at ``stop_loss``."""
+
+    entry: Decimal
+    limit: Decimal
+    stop_loss: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class MoveStop:
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ExitNow:
+    """Leave at market."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPending:
+    """The entry order has waited long enough."""
+
+
+Decision = EnterLong | MoveStop | ExitNow | CancelPending
+
+
+def _price(value: Decimal, what: str) -> Decimal:
+    if not isinstance(value, Decimal) or not value.is_finite() or value <= ZERO:
+        raise StrategyNonsense(f"{what} of {value!r} is not a price")
+    return value
+
+
+def decide_holding(rule: Rule, view: CandleView, holding: Holding) -> MoveStop | ExitNow | None:
+    """With a position: trail, then exit. Only candles that end after the entry fill count."""
+    if view.end <= holding.entry_time:
+        return None
+    target = rule.should_update_stop(view, holding)
+    wants_out = rule.should_exit(view, holding)
+    if target is not None:
+        target = round_down_to_tick(_price(target, "a stop"))
+        if target >= to_decimal(view.close):
+            return ExitNow()
+    if wants_out:
+        return ExitNow()
+    return MoveStop(target) if target is not None and target > holding.stop_price else None
+
+
+def decide_pending(rule: Rule, view: CandleView, candles_waited: int) -> CancelPending | None:
+    """With an entry order at work: has it waited long enough? ``candles_waited`` counts this candle."""
+    return CancelPending() if rule.should_cancel_pending(view, candles_waited) else None
+
+
+def decide_flat(rule: Rule, view: CandleView) -> EnterLong | None:
+    """With neither: is this candle a signal? Raises ``StrategyNonsense`` for prices that are none."""
+    if not rule.should_long(view):
+        return None
+    if not math.isfinite(view.close):
+        return None
+    entry = round_up_to_tick(_price(rule.entry_price(view), "an entry"))
+    stop_loss = round_down_to_tick(_price(rule.stop_loss_price(view), "a stop"))
+    limit = round_down_to_tick(_price(rule.limit_price(entry, stop_loss), "a limit"))
+    return EnterLong(entry, max(limit, entry), stop_loss)

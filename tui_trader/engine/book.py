@@ -1,0 +1,111 @@
+"""What the order manager knows of one symbol, and the orders of the day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from tui_trader.core.events import TradeReason
+from tui_trader.core.money import ZERO
+from tui_trader.core.orders import WORKING, ClientOrderId, EngineBug, Order, Role
+from tui_trader.engine.timers import Timer
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionPolicy:
+    """How long the engine waits for a broker. ``poll`` None: a venue whose updates cannot go missing."""
+
+    request_timeout: timedelta = timedelta(seconds=5)
+    partial_grace: timedelta = timedelta(seconds=2)
+    protect_deadline: timedelta = timedelta(seconds=5)
+    protect_deadline_unclear: timedelta = timedelta(seconds=15)  # while the broker's REST is failing
+    retry_delay: timedelta = timedelta(seconds=1)
+    exit_retry_delay: timedelta = timedelta(seconds=5)
+    follow_up: timedelta = timedelta(seconds=2)
+    poll: timedelta | None = None
+    reconcile: timedelta = timedelta(minutes=5)
+
+
+@dataclass(slots=True)
+class SymbolBook:
+    """One symbol's orders and what is wanted of them; ``OrderManager`` steers the first to the second."""
+
+    symbol: str
+    strategy: str
+    entry: Order | None = None
+    stop: Order | None = None
+    replacement: Order | None = None  # the stop that is to take the place of ``stop``
+    exit: Order | None = None
+    # -- what is wanted
+    protect_at: Decimal | None = None  # where the protective stop belongs
+    unit_risk: Decimal = ZERO  # the signal's entry − stop loss
+    exit_reason: TradeReason | None = None
+    withdraw_entry: str = ""  # why the entry is to be cancelled
+    # -- what stands in the way
+    blocked_until: datetime | None = None  # no new order before
+    exit_blocked_until: datetime | None = None  # the sale was refused: the stop goes back until then
+    unprotected_since: datetime | None = None
+    deadline: Timer | None = None
+    entry_is_partial: bool = False
+    # -- numbering (ids)
+    anchor: datetime | None = None  # start of the latest candle
+    made: dict[Role, int] = field(default_factory=dict)
+    refused: dict[Role, int] = field(default_factory=dict)
+
+    def live_orders(self) -> Iterator[Order]:
+        for order in (self.entry, self.stop, self.replacement, self.exit):
+            if order is not None and order.live:
+                yield order
+
+    @property
+    def idle(self) -> bool:
+        return not any(True for _ in self.live_orders())
+
+    def drop(self, order: Order) -> None:
+        """``order`` has ended."""
+        if self.entry is order:
+            self.entry, self.withdraw_entry, self.entry_is_partial = None, "", False
+        elif self.stop is order:
+            self.stop = None
+        elif self.replacement is order:
+            self.replacement = None
+        elif self.exit is order:
+            self.exit = None
+
+    def protected(self, qty: int) -> bool:
+        """Whether a stop for at least ``qty`` shares works at the broker."""
+        stop = self.stop
+        return stop is not None and stop.state in WORKING and stop.open_qty >= qty
+
+    def being_sold(self, qty: int) -> bool:
+        """Whether a sale of ``qty`` shares works at the broker."""
+        sale = self.exit
+        return sale is not None and sale.state in WORKING and sale.open_qty >= qty
+
+
+class OrderRegistry:
+    """Every order of the session by id, oldest first."""
+
+    def __init__(self) -> None:
+        self._orders: dict[ClientOrderId, Order] = {}
+
+    def add(self, order: Order) -> None:
+        identity = order.spec.client_order_id
+        if identity in self._orders:
+            raise EngineBug(f"order id {identity} made twice")
+        self._orders[identity] = order
+
+    def get(self, identity: ClientOrderId) -> Order | None:
+        return self._orders.get(identity)
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(self._orders.values())
+
+    def live(self) -> Iterable[Order]:
+        return [order for order in self._orders.values() if order.live]
+
+    def forget_ended(self) -> None:
+        """A new session begins: only orders that still live are kept in memory."""
+        self._orders = {identity: order for identity, order in self._orders.items() if order.live}

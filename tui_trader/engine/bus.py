@@ -1,0 +1,121 @@
+"""The event bus: numbers what the engine says and hands it to listeners, none of which it waits for.
+
+A listener is either a *sink*, called inline (the journal, a lossless event file on a simulated market), or a
+*subscription*, a bounded queue that its owner drains on a thread of its own. A sink that raises is counted,
+reported once and dropped; a subscription that is full loses its oldest events and counts them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from tui_trader.core.events import MARKET_DATA, ErrorOccurred, Event, Published
+from tui_trader.engine.clock import Clock
+
+Sink = Callable[[Published], None]
+
+
+class Publisher(Protocol):
+    """What components need of the bus."""
+
+    def emit(self, event: Event) -> None: ...
+
+
+class QueueSubscription:
+    """A bounded queue between the engine's thread and one reader's. Deque operations are atomic."""
+
+    def __init__(self, bus: EventBus, name: str, capacity: int, kinds: frozenset[type[Event]] | None) -> None:
+        self.name = name
+        self.kinds = kinds
+        self._bus = bus
+        self._queue: deque[Published] = deque(maxlen=capacity)
+        self._received = 0
+        self._taken = 0
+
+    @property
+    def dropped(self) -> int:
+        """Events that did not fit; exact once the queue has been drained."""
+        return max(0, self._received - self._taken - len(self._queue))
+
+    def put(self, published: Published) -> None:
+        self._queue.append(published)
+        self._received += 1
+
+    def drain(self) -> list[Published]:
+        events: list[Published] = []
+        queue = self._queue
+        # Bounded by what is there now, so that a fast producer cannot keep the reader here for ever.
+        for _ in range(len(queue)):
+            try:
+                events.append(queue.popleft())
+            except IndexError:
+                break
+        self._taken += len(events)
+        return events
+
+    def close(self) -> None:
+        self._bus.unsubscribe(self)
+
+
+class EventBus:
+    """``emit`` belongs to the engine's thread; subscribing may be done from any."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seq = 0
+        self._sinks: tuple[tuple[str, Sink], ...] = ()
+        self._market_sinks: tuple[tuple[str, Sink], ...] = ()
+        self._subscriptions: tuple[QueueSubscription, ...] = ()
+        self.sink_failures: dict[str, int] = {}
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event."""
+        return self._seq
+
+    def add_sink(self, name: str, sink: Sink, *, market_data: bool = True) -> None:
+        """Call ``sink`` inline for every event; without ``market_data`` for all but bars and candles."""
+        self._sinks = (*self._sinks, (name, sink))
+        if market_data:
+            self._market_sinks = (*self._market_sinks, (name, sink))
+
+    def subscribe(
+        self, name: str, capacity: int, kinds: Iterable[type[Event]] | None = None
+    ) -> QueueSubscription:
+        wanted = frozenset(kinds) if kinds is not None else None
+        subscription = QueueSubscription(self, name, capacity, wanted)
+        self._subscriptions = (*self._subscriptions, subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: QueueSubscription) -> None:
+        self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether anybody listens to ``kind``; market data is not built otherwise."""
+        sinks = self._market_sinks if kind in MARKET_DATA else self._sinks
+        return bool(sinks) or any(s.kinds is None or kind in s.kinds for s in self._subscriptions)
+
+    def count_unheard(self) -> None:
+        """An event happened that nobody listens to: it has its number all the same."""
+        self._seq += 1
+
+    def emit(self, event: Event) -> None:
+        self._seq += 1
+        published = Published(self._seq, self._clock.now(), event)
+        kind = type(event)
+        for name, sink in self._market_sinks if kind in MARKET_DATA else self._sinks:
+            try:
+                sink(published)
+            except Exception as error:  # noqa: BLE001 - no listener may stop the engine
+                self._drop_sink(name, error)
+        for subscription in self._subscriptions:
+            if subscription.kinds is None or kind in subscription.kinds:
+                subscription.put(published)
+
+    def _drop_sink(self, name: str, error: Exception) -> None:
+        self.sink_failures[name] = self.sink_failures.get(name, 0) + 1
+        self._sinks = tuple(s for s in self._sinks if s[0] != name)
+        self._market_sinks = tuple(s for s in self._market_sinks if s[0] != name)
+        self.emit(ErrorOccurred("bus", f"listener {name} failed and was dropped: {error}", None))

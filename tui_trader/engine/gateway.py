@@ -1,0 +1,153 @@
+"""The order gateway: journal first, then send; and every request is answered, if only by its time-out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from typing import assert_never
+
+from tui_trader.core.events import ErrorOccurred
+from tui_trader.core.orders import Order, Role
+from tui_trader.engine.bus import Publisher
+from tui_trader.engine.clock import Clock
+from tui_trader.engine.recorder import JournalUnavailable, Recorder
+from tui_trader.engine.timers import Alarm, Timer, Timers
+from tui_trader.venues.base import (
+    BrokerAdapter,
+    BrokerRequest,
+    CancelOrder,
+    QueryOrder,
+    QuerySnapshot,
+    ReplaceOrder,
+    SubmitOrder,
+)
+
+
+@dataclass(slots=True)
+class InFlight:
+    """A request whose answer is awaited. ``order`` is the new one of a replace."""
+
+    request: BrokerRequest
+    order: Order | None
+    timer: Timer | None = None
+
+
+class OrderGateway:
+    """Requests leave in the order in which they were made, after the journal has them.
+
+    ``on_send`` is told of each order that is about to leave, ``on_deny`` of each that may not: while the
+    journal cannot be written no entry is sent, but cancels, stops and exits are.
+    """
+
+    def __init__(
+        self,
+        broker: BrokerAdapter,
+        recorder: Recorder,
+        bus: Publisher,
+        clock: Clock,
+        timers: Timers,
+        request_timeout: timedelta,
+    ) -> None:
+        self._broker = broker
+        self._recorder = recorder
+        self._bus = bus
+        self._clock = clock
+        self._timers = timers
+        self._timeout = request_timeout
+        self._numbers = count(1)
+        self._queue: deque[InFlight] = deque()
+        self._in_flight: dict[int, InFlight] = {}
+        self.journal_ok = True
+        self.on_send: Callable[[Order], None] = lambda order: None
+        self.on_deny: Callable[[Order, str], None] = lambda order, reason: None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is awaited."""
+        return bool(self._queue or self._in_flight)
+
+    # ---- requests --------------------------------------------------------------------------------
+
+    def submit(self, order: Order) -> None:
+        self._add(SubmitOrder(next(self._numbers), order.spec), order)
+
+    def replace(self, old: Order, new: Order) -> None:
+        number = next(self._numbers)
+        self._add(ReplaceOrder(number, old.spec.client_order_id, old.broker_order_id, new.spec), new)
+
+    def cancel(self, order: Order) -> None:
+        number = next(self._numbers)
+        self._add(CancelOrder(number, order.spec.client_order_id, order.broker_order_id), order)
+
+    def query(self, order: Order) -> None:
+        self._add(QueryOrder(next(self._numbers), order.spec.client_order_id), order)
+
+    def asked_about(self, order: Order) -> bool:
+        """Whether a question about ``order`` is on its way."""
+        return any(
+            isinstance(item.request, QueryOrder) and item.order is order for item in self._in_flight.values()
+        ) or any(isinstance(item.request, QueryOrder) and item.order is order for item in self._queue)
+
+    def query_snapshot(self, request: QuerySnapshot | None = None) -> int:
+        number = next(self._numbers)
+        self._add(QuerySnapshot(number, request.since if request else None), None)
+        return number
+
+    def answered(self, request_id: int) -> InFlight | None:
+        """The request that an answer belongs to; None for one that was given up or answered before."""
+        item = self._in_flight.pop(request_id, None)
+        if item is not None:
+            self._timers.cancel(item.timer)
+        return item
+
+    def timed_out(self, request_id: int) -> InFlight | None:
+        return self._in_flight.pop(request_id, None)
+
+    # ---- sending ---------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Make what was decided durable, then send it."""
+        while self._queue:
+            self.commit()
+            # Sending may make new requests only through the inbox, so this batch is complete.
+            batch, self._queue = self._queue, deque()
+            for item in batch:
+                self._send(item)
+
+    def commit(self) -> None:
+        """Make everything gathered durable; a journal that fails is said once and tried again."""
+        try:
+            self._recorder.commit()
+        except JournalUnavailable as error:
+            if self.journal_ok:
+                self.journal_ok = False
+                self._bus.emit(ErrorOccurred("journal", f"cannot be written, entries are off: {error}", None))
+        else:
+            if not self.journal_ok:
+                self.journal_ok = True
+                self._bus.emit(ErrorOccurred("journal", "can be written again", None))
+
+    def _add(self, request: BrokerRequest, order: Order | None) -> None:
+        self._queue.append(InFlight(request, order))
+
+    def _send(self, item: InFlight) -> None:
+        request, order = item.request, item.order
+        match request:
+            case SubmitOrder() | ReplaceOrder():
+                if order is not None and order.state.value == "INTENT":
+                    if not self.journal_ok and order.spec.role is Role.ENTRY:
+                        self.on_deny(order, "the journal cannot be written")
+                        return
+                    self.on_send(order)
+            case CancelOrder() | QueryOrder() | QuerySnapshot():
+                pass
+            case _:
+                assert_never(request)
+        item.timer = self._timers.set(
+            self._clock.now() + self._timeout, Alarm.REQUEST_TIMEOUT, request.request_id
+        )
+        self._in_flight[request.request_id] = item
+        self._broker.request(request)

@@ -1,0 +1,305 @@
+"""From bars to decisions: the market half of the engine (DESIGN §9, "Candles" and "At a candle close")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
+from tui_trader.core.bars import MINUTE, Bar
+from tui_trader.core.candles import CANDLE_GRACE, Candle
+from tui_trader.core.decide import (
+    EnterLong,
+    ExitNow,
+    MoveStop,
+    decide_flat,
+    decide_holding,
+    decide_pending,
+)
+from tui_trader.core.events import (
+    BarReceived,
+    BarRejected,
+    CandleClosed,
+    ErrorOccurred,
+    SignalGenerated,
+    SignalRejected,
+    SymbolState,
+    SymbolStateChanged,
+    TradeReason,
+)
+from tui_trader.core.money import ZERO, to_decimal
+from tui_trader.core.orders import Side
+from tui_trader.core.portfolio import Portfolio
+from tui_trader.core.risk import Approved, Exposure, RiskManager
+from tui_trader.core.rule import CandleView, Holding
+from tui_trader.engine.bus import EventBus
+from tui_trader.engine.clock import Clock
+from tui_trader.engine.desk import SymbolDesk
+from tui_trader.engine.order_manager import OrderManager
+from tui_trader.engine.sessions import Schedule
+from tui_trader.engine.timers import Alarm, Timers
+from tui_trader.venues.base import BarBatch
+
+
+class MarketDesk:
+    """All symbols' desks. ``entries_allowed`` is asked at each candle, never before."""
+
+    def __init__(
+        self,
+        desks: dict[str, SymbolDesk],
+        manager: OrderManager,
+        portfolio: Portfolio,
+        risk: RiskManager,
+        bus: EventBus,
+        clock: Clock,
+        timers: Timers,
+    ) -> None:
+        self.desks = desks
+        self._manager = manager
+        self._portfolio = portfolio
+        self._risk = risk
+        self._bus = bus
+        self._clock = clock
+        self._timers = timers
+        self._schedule: Schedule | None = None
+        self._timeouts: set[datetime] = set()
+        self.entries_allowed: Callable[[], bool] = lambda: False
+        self.split_seen: Callable[[SymbolDesk], None] = lambda desk: None
+
+    # ---- sessions --------------------------------------------------------------------------------
+
+    def start_session(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._timeouts.clear()
+        for desk in self.desks.values():
+            desk.start_session(schedule.session.open)
+
+    def end_session(self) -> None:
+        """At the close: withheld bars are refused, then unfinished candles close."""
+        for symbol in sorted(self.desks):
+            desk = self.desks[symbol]
+            for refused in desk.filter.end_session().refused:
+                self._say_refused(refused.bar, refused.reason)
+        for symbol in sorted(self.desks):
+            desk = self.desks[symbol]
+            candle = desk.aggregator.end_session()
+            if candle is not None:
+                self._candle(desk, candle)
+        self._schedule = None
+
+    # ---- bars ------------------------------------------------------------------------------------
+
+    def bars(self, batch: BarBatch) -> bool:
+        """Take the bars delivered at one instant; whether any was accepted.
+
+        All their closes are known before the first decision (DESIGN §9).
+        """
+        schedule = self._schedule
+        if schedule is None:
+            return False
+        now = self._clock.now()
+        session_open, session_close = schedule.session.open, schedule.session.close
+        wanted = self._bus.wants(BarReceived)
+        mark = self._portfolio.mark
+        joining: list[tuple[SymbolDesk, Bar]] = []
+        for offered in batch.bars:
+            desk = self.desks.get(offered.symbol)
+            if desk is None or not session_open <= offered.timestamp < session_close:
+                continue
+            verdict = desk.filter.offer(offered, session_open, now)
+            if verdict.refused:
+                for refused in verdict.refused:
+                    self._say_refused(refused.bar, refused.reason)
+            if verdict.split:
+                self._split(desk)
+            for bar in verdict.accepted:
+                close = bar.close
+                desk.last = close
+                desk.last_bar = bar.timestamp
+                desk.volumes.append(bar.volume)
+                mark(bar.symbol, close)
+                if wanted:
+                    self._bus.emit(BarReceived(*bar))
+                else:
+                    self._bus.count_unheard()
+                joining.append((desk, bar))
+        for desk, bar in joining:
+            if bar.timestamp + MINUTE != now and self._came_too_late(desk, bar, now):
+                continue
+            for candle in desk.aggregator.add(bar):
+                self._candle(desk, candle)
+            self._arm_timeout(desk)
+        return bool(joining)
+
+    def _came_too_late(self, desk: SymbolDesk, bar: Bar, now: datetime) -> bool:
+        """Whether the bar's candle would have been closed by its time-out before now."""
+        if desk.session_open is None:
+            return True
+        interval = desk.aggregator.minutes * MINUTE
+        start = bar.timestamp - (bar.timestamp - desk.session_open) % interval
+        return now > start + interval + CANDLE_GRACE
+
+    def _arm_timeout(self, desk: SymbolDesk) -> None:
+        end = desk.aggregator.window_end
+        if end is not None and end not in self._timeouts:
+            self._timeouts.add(end)
+            self._timers.set(end + CANDLE_GRACE, Alarm.CANDLE_TIMEOUT)
+
+    def candle_timeout(self) -> None:
+        """Close every candle whose window ended 90 s ago, A–Z."""
+        now = self._clock.now()
+        self._timeouts = {end for end in self._timeouts if end + CANDLE_GRACE > now}
+        for symbol in sorted(self.desks):
+            desk = self.desks[symbol]
+            candle = desk.aggregator.expire(now)
+            if candle is not None:
+                self._candle(desk, candle)
+
+    def entry_expiry(self, symbol: str) -> None:
+        """No candle came for a pending entry: the clock expires it."""
+        desk = self.desks[symbol]
+        book = self._manager.books[symbol]
+        if book.entry is None or desk.signal_end is None:
+            return
+        windows = desk.strategy.pending_expiry_candles * desk.aggregator.minutes * MINUTE
+        if self._clock.now() >= desk.signal_end + windows + CANDLE_GRACE:
+            self._manager.withdraw_entry(symbol, "expired")
+
+    def _say_refused(self, bar: Bar, reason: str) -> None:
+        self._bus.emit(BarRejected(*bar, reason))
+
+    def _split(self, desk: SymbolDesk) -> None:
+        desk.reset_history()
+        desk.warm_error = "a split: the history before it was dropped"
+        self.split_seen(desk)
+        self.show(desk)
+
+    # ---- candles ---------------------------------------------------------------------------------
+
+    def _candle(self, desk: SymbolDesk, candle: Candle) -> None:
+        view = desk.take_candle(candle)
+        if self._bus.wants(CandleClosed):
+            self._bus.emit(
+                CandleClosed(
+                    candle.symbol, candle.start, candle.minutes, candle.open, candle.high, candle.low,
+                    candle.close, candle.volume, candle.bars, candle.complete,
+                    view.value("sma_fast"), view.value("sma_slow"),
+                )
+            )  # fmt: skip
+        else:
+            self._bus.count_unheard()
+        book = self._manager.books[desk.symbol]
+        book.anchor = candle.start
+        if view.count == desk.required:
+            desk.warm_error = ""
+            self.show(desk)
+        if not desk.quarantine:
+            try:
+                self._decide(desk, view)
+            except Exception as error:  # noqa: BLE001 - a strategy's mistake must not stop the engine
+                self._quarantine(desk, error)
+
+    def _decide(self, desk: SymbolDesk, view: CandleView) -> None:
+        symbol = desk.symbol
+        book = self._manager.books[symbol]
+        position = self._portfolio.positions.get(symbol)
+        if position is not None:
+            if book.exit_reason is not None or book.protect_at is None:
+                return
+            holding = Holding(position.qty, position.avg_entry_price, position.entry_time, book.protect_at)
+            decision = decide_holding(desk.strategy, view, holding)
+            if isinstance(decision, ExitNow):
+                self._manager.close(symbol, TradeReason.EXIT)
+            elif isinstance(decision, MoveStop):
+                self._manager.move_stop(symbol, decision.price)
+        elif book.entry is not None:
+            if view.end > (desk.signal_end or view.start):
+                desk.waited += 1
+            if decide_pending(desk.strategy, view, desk.waited) is not None:
+                self._manager.withdraw_entry(symbol, "expired")
+        elif book.idle and self.entries_allowed() and not desk.warm_error:
+            order = decide_flat(desk.strategy, view)
+            if order is not None:
+                self._signal(desk, view, order)
+
+    def _signal(self, desk: SymbolDesk, view: CandleView, order: EnterLong) -> None:
+        symbol = desk.symbol
+        self._bus.emit(
+            SignalGenerated(symbol, Side.BUY, desk.strategy.name, order.entry, order.stop_loss, view.start)
+        )
+        answer = self._risk.review(
+            symbol,
+            order,
+            self.exposure(),
+            to_decimal(desk.last if desk.last is not None else view.close),
+            desk.average_volume(),
+            self._clock.now(),
+        )
+        if not isinstance(answer, Approved):
+            self._bus.emit(SignalRejected(symbol, answer.rule, answer.reason))
+            return
+        if self._manager.sent_before(symbol):
+            self._bus.emit(SignalRejected(symbol, "duplicate", "this signal's order was sent before"))
+            return
+        self._manager.enter(symbol, order, answer.qty)
+        desk.signal_end = view.end
+        desk.waited = 0
+        windows = desk.strategy.pending_expiry_candles * desk.aggregator.minutes * MINUTE
+        self._timers.set(view.end + windows + CANDLE_GRACE, Alarm.ENTRY_EXPIRY, symbol)
+        self.show(desk)
+
+    def exposure(self) -> Exposure:
+        """The account as the risk gate sees it now."""
+        working: Decimal = ZERO
+        count = 0
+        for entry in self._manager.pending_entries():
+            count += 1
+            limit = entry.spec.limit_price
+            if limit is not None:
+                working += limit * entry.open_qty
+        held = self._portfolio.market_value()
+        return Exposure(
+            self._portfolio.cash + held,
+            self._portfolio.cash - working,
+            held + working,
+            len(self._portfolio.positions) + count,
+        )
+
+    # ---- states ----------------------------------------------------------------------------------
+
+    def _quarantine(self, desk: SymbolDesk, error: Exception) -> None:
+        """Its stops stay, it gets no new candles, the user is told."""
+        desk.quarantine = f"{type(error).__name__}: {error}"
+        self._manager.withdraw_entry(desk.symbol, "strategy quarantined")
+        self._bus.emit(
+            ErrorOccurred("strategy", f"{desk.strategy.name} is quarantined: {desk.quarantine}", desk.symbol)
+        )
+        self.show(desk)
+
+    def trade_closed(self, symbol: str, stamp: datetime) -> None:
+        desk = self.desks.get(symbol)
+        if desk is None:
+            return
+        desk.trade_closed(stamp)
+        try:
+            desk.strategy.on_position_closed()
+        except Exception as error:  # noqa: BLE001
+            self._quarantine(desk, error)
+
+    def state_of(self, desk: SymbolDesk) -> SymbolState:
+        if desk.quarantine:
+            return SymbolState.QUARANTINED
+        if desk.symbol in self._portfolio.positions:
+            return SymbolState.LONG
+        if self._manager.books[desk.symbol].entry is not None:
+            return SymbolState.ARMED
+        if desk.candles < desk.required or desk.warm_error:
+            return SymbolState.COLD
+        return SymbolState.WATCHING
+
+    def show(self, desk: SymbolDesk) -> None:
+        """Publish the symbol's state if it changed."""
+        state = self.state_of(desk)
+        if state is not desk.shown:
+            desk.shown = state
+            self._bus.emit(SymbolStateChanged(desk.symbol, state, desk.quarantine or desk.warm_error))

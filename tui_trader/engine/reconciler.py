@@ -1,0 +1,188 @@
+"""The broker is the truth: compares what it says with what we think, and puts us right.
+
+At start everything is rebuilt from the journal first, so that a restart is only a reconciliation with more
+differences. A difference in shares is believed only when two snapshots in a row show it with nothing under
+way, for a fill may be on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from tui_trader.core.events import Reconciled
+from tui_trader.core.money import to_decimal
+from tui_trader.core.orders import (
+    ClientOrderId,
+    Execution,
+    Order,
+    OrderState,
+    Role,
+)
+from tui_trader.core.portfolio import Portfolio
+from tui_trader.engine.book import SymbolBook
+from tui_trader.engine.bus import Publisher
+from tui_trader.engine.gateway import OrderGateway
+from tui_trader.engine.order_manager import OrderManager
+from tui_trader.engine.order_news import OrderNews
+from tui_trader.engine.recorder import OrderRecord, Recovered
+from tui_trader.venues.base import BrokerSnapshot
+
+
+class Reconciler:
+    def __init__(
+        self,
+        manager: OrderManager,
+        news: OrderNews,
+        portfolio: Portfolio,
+        gateway: OrderGateway,
+        bus: Publisher,
+    ) -> None:
+        self._manager = manager
+        self._news = news
+        self._portfolio = portfolio
+        self._gateway = gateway
+        self._bus = bus
+        self._suspected: dict[str, int] = {}
+        self.external_shares: dict[str, int] = {}
+        self.buying_power: Decimal | None = None
+
+    # ---- from the journal ------------------------------------------------------------------------
+
+    def rebuild(self, recovered: Recovered) -> None:
+        """Orders, positions and protective prices as the journal has them."""
+        for record in recovered.orders:
+            self._adopt(record)
+        fills: list[tuple[Execution, str, Decimal]] = []
+        for fill in recovered.open_fills:
+            order = self._manager.registry.get(fill.execution.client_order_id)
+            book = self._manager.books.get(fill.execution.symbol)
+            if order is not None and book is not None:
+                fills.append((fill.execution, order.strategy, book.unit_risk))
+        self._portfolio.adopt(fills)
+        self._news.remember(recovered.open_fills)
+        self._news.remember(recovered.fills)
+
+    def _adopt(self, record: OrderRecord) -> None:
+        spec = record.spec
+        book = self._manager.books.get(spec.symbol)
+        if book is None:
+            # No route trades the symbol any more; its position is protected and closed all the same.
+            book = self._manager.books[spec.symbol] = SymbolBook(spec.symbol, record.strategy)
+        order = Order(spec, record.strategy, record.created, record.planned_stop)
+        order.state = record.state
+        order.broker_order_id = record.broker_order_id
+        order.filled_qty = record.filled_qty
+        order.reason = record.reason
+        if self._manager.registry.get(spec.client_order_id) is None:
+            self._manager.registry.add(order)
+        if self._manager.session is not None:
+            book.made[spec.role] = book.made.get(spec.role, 0) + 1
+        if record.state is OrderState.REJECTED:
+            book.refused[spec.role] = book.refused.get(spec.role, 0) + 1
+        match spec.role:
+            case Role.ENTRY:
+                if record.planned_stop is not None and spec.stop_price is not None:
+                    book.protect_at = record.planned_stop
+                    book.unit_risk = spec.stop_price - record.planned_stop
+                if order.live:
+                    book.entry = order
+            case Role.STOP:
+                self._adopt_stop(book, order)
+            case Role.EXIT:
+                if order.live:
+                    book.exit = order
+
+    @staticmethod
+    def _adopt_stop(book: SymbolBook, order: Order) -> None:
+        price = order.spec.stop_price
+        worked = order.state not in (OrderState.REJECTED, OrderState.DENIED)
+        if price is not None and worked and (book.protect_at is None or price > book.protect_at):
+            book.protect_at = price
+        if order.live:
+            if book.stop is None:
+                book.stop = order
+            else:
+                book.replacement = order
+
+    # ---- against the broker ----------------------------------------------------------------------
+
+    def compare(self, snapshot: BrokerSnapshot, *, starting: bool) -> bool:
+        """Take the broker's word; false when another snapshot is needed to be sure."""
+        differences: list[str] = []
+        corrections: list[str] = []
+        for execution in snapshot.executions:
+            before = self._portfolio.qty(execution.symbol)
+            self._news.book(execution)
+            after = self._portfolio.qty(execution.symbol)
+            if after != before:
+                differences.append(f"{execution.symbol}: a fill of {execution.qty} was not in the journal")
+                corrections.append(f"{execution.symbol}: position is {after}")
+        reported = {report.client_order_id for report in snapshot.orders}
+        for report in snapshot.orders:
+            self._news.take_report(report)
+        self._ask_for_missing(reported, differences, corrections)
+        if not self._gateway.busy or starting:
+            self._portfolio.cash = snapshot.account.cash
+        self.buying_power = snapshot.account.buying_power
+        sure = self._compare_shares(snapshot, differences, corrections)
+        if differences or starting:
+            self._bus.emit(Reconciled(tuple(differences), tuple(corrections)))
+        self._manager.steer_all()
+        return sure
+
+    def _ask_for_missing(
+        self, reported: set[ClientOrderId], differences: list[str], corrections: list[str]
+    ) -> None:
+        for order in self._manager.registry.live():
+            identity = order.spec.client_order_id
+            if identity in reported or self._gateway.asked_about(order):
+                continue
+            if order.state is OrderState.INTENT:
+                self._manager.mark_interrupted(order)
+            differences.append(f"{order.spec.symbol}: order {identity} is not open at the broker")
+            corrections.append(f"{order.spec.symbol}: asked what became of {identity}")
+            self._gateway.query(order)
+
+    def _compare_shares(
+        self, snapshot: BrokerSnapshot, differences: list[str], corrections: list[str]
+    ) -> bool:
+        theirs = {position.symbol: position.qty for position in snapshot.positions}
+        gaps = self._gaps(theirs)
+        if not gaps:
+            self._suspected = {}
+            return True
+        if self._gateway.busy or gaps != self._suspected:
+            self._suspected = gaps
+            return False
+        for symbol, gap in gaps.items():
+            ours = self._portfolio.qty(symbol)
+            if gap > 0:
+                differences.append(f"{symbol}: the broker holds {gap} shares that are not ours")
+                corrections.append(f"{symbol}: {gap} shares marked EXTERNAL and left alone")
+                self.external_shares[symbol] = self.external_shares.get(symbol, 0) + gap
+            else:
+                differences.append(f"{symbol}: {-gap} of our {ours} shares are gone from the broker")
+                corrections.append(f"{symbol}: position booked as closed elsewhere")
+                last = self._portfolio.last(symbol)
+                position = self._portfolio.positions.get(symbol)
+                if position is not None:
+                    price = to_decimal(last) if last is not None else position.avg_entry_price
+                    self._news.closed_elsewhere(symbol, price, -gap)
+        self._suspected = {}
+        return True
+
+    def _gaps(self, theirs: Mapping[str, int]) -> dict[str, int]:
+        """Shares at the broker beyond what we know of, by symbol."""
+        symbols = set(theirs) | set(self._portfolio.positions) | set(self.external_shares)
+        gaps: dict[str, int] = {}
+        for symbol in sorted(symbols):
+            known = self._portfolio.qty(symbol) + self.external_shares.get(symbol, 0)
+            gap = theirs.get(symbol, 0) - known
+            if gap < 0 and self.external_shares.get(symbol, 0):
+                # Shares that were not ours are sold first: nobody but their owner did that.
+                self.external_shares[symbol] = max(0, self.external_shares[symbol] + gap)
+                gap = theirs.get(symbol, 0) - self._portfolio.qty(symbol) - self.external_shares[symbol]
+            if gap:
+                gaps[symbol] = gap
+        return gaps

@@ -1,0 +1,82 @@
+"""SMA cross: bought when the fast average crosses above the slow one, with a stop measured in ATR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from tui_trader.core.indicators import Indicator
+from tui_trader.core.money import to_decimal
+from tui_trader.core.rule import CandleView, Holding
+from tui_trader.strategies.base import Strategy, StrategyConfig
+
+
+class SmaCrossConfig(StrategyConfig):
+    sma_fast: int = Field(10, ge=2, le=100, description="candles")
+    sma_slow: int = Field(30, ge=5, le=500, description="candles")
+    atr_period: int = Field(14, ge=2, le=100, description="candles")
+    atr_stop_multiple: float = Field(2.0, ge=0.5, le=10, description="ATRs between price and stop")
+    candle_interval_minutes: Literal[1, 2, 5, 10, 15] = 2
+    max_entry_slippage_r: Decimal = Field(Decimal("0.5"), ge=0, le=2, description="R paid above the entry")
+
+    @model_validator(mode="after")
+    def _fast_is_faster(self) -> SmaCrossConfig:
+        if self.sma_fast >= self.sma_slow:
+            raise ValueError(f"sma_fast ({self.sma_fast}) must be less than sma_slow ({self.sma_slow})")
+        return self
+
+
+class SmaCross(Strategy):
+    """Trails the stop at a multiple of the ATR below the close and leaves when the averages cross back."""
+
+    name: ClassVar[str] = "sma_cross"
+    config_type: ClassVar[type[StrategyConfig]] = SmaCrossConfig
+    config: SmaCrossConfig
+
+    def __init__(self, symbol: str, config: SmaCrossConfig) -> None:
+        super().__init__(symbol, config)
+        self._indicators = {
+            "sma_fast": Indicator("sma", config.sma_fast),
+            "sma_slow": Indicator("sma", config.sma_slow),
+            "atr": Indicator("atr", config.atr_period),
+        }
+
+    @property
+    def candle_interval_minutes(self) -> int:
+        return self.config.candle_interval_minutes
+
+    @property
+    def required_history(self) -> int:
+        return max(self.config.sma_slow, self.config.atr_period) + 1
+
+    @property
+    def indicators(self) -> Mapping[str, Indicator]:
+        return self._indicators
+
+    def should_long(self, view: CandleView) -> bool:
+        if view.count < self.required_history:
+            return False
+        crossed = view.now["sma_fast"] > view.now["sma_slow"]
+        return crossed and view.before["sma_fast"] <= view.before["sma_slow"] and self._stop(view) > 0
+
+    def entry_price(self, view: CandleView) -> Decimal:
+        return to_decimal(view.high)
+
+    def stop_loss_price(self, view: CandleView) -> Decimal:
+        return to_decimal(self._stop(view))
+
+    def limit_price(self, entry: Decimal, stop_loss: Decimal) -> Decimal:
+        return entry + self.config.max_entry_slippage_r * (entry - stop_loss)
+
+    def should_update_stop(self, view: CandleView, holding: Holding) -> Decimal | None:
+        stop = self._stop(view)
+        return to_decimal(stop) if stop > float(holding.stop_price) else None
+
+    def should_exit(self, view: CandleView, holding: Holding) -> bool:
+        return view.now["sma_fast"] < view.now["sma_slow"]
+
+    def _stop(self, view: CandleView) -> float:
+        return view.close - self.config.atr_stop_multiple * view.now["atr"]

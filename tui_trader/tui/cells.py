@@ -1,0 +1,219 @@
+"""The columns of the tables, and how a position, an order or a symbol is painted into their cells."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from rich.style import Style
+from rich.text import Text
+
+from tui_trader.core.events import EngineState, SymbolState
+from tui_trader.core.orders import TERMINAL, OrderState, Side
+from tui_trader.engine.handle import OrderView, PositionView
+from tui_trader.tui.day import STALE_AFTER, SymbolLine
+from tui_trader.tui.formats import NOTHING, age, clock, multiple, price, signed
+from tui_trader.tui.glyphs import GlyphSet
+from tui_trader.tui.palette import Palette
+from tui_trader.tui.widgets.live_table import Column, Row
+
+_DAY_WIDTH: Final = 8
+
+WATCH_COLUMNS: Final = (
+    Column("symbol", "SYM", 5, priority=9),
+    Column("last", "LAST", 8, "right", priority=8),
+    Column("change", "CHG", 7, "right", priority=7),
+    Column("signal", "SIGNAL", 6, priority=6, flexible=True),
+    Column("day", "DAY", _DAY_WIDTH, priority=1),
+    Column("age", "AGE", 3, "right", priority=2),
+)
+POSITION_COLUMNS: Final = (
+    Column("symbol", "SYM", 6, priority=9),
+    Column("side", "SIDE", 6, priority=5),
+    Column("qty", "QTY", 6, "right", priority=8),
+    Column("avg", "AVG", 9, "right", priority=4),
+    Column("last", "LAST", 9, "right", priority=6),
+    Column("pnl", "P/L $", 11, "right", priority=9),
+    Column("pnl_pct", "P/L", 8, "right", priority=3),
+    Column("r", "R", 5, "right", priority=7),
+    Column("stop", "STOP", 10, "right", priority=8),
+    Column("dist", "DIST", 5, "right", priority=3),
+    Column("held", "HELD", 6, "right", priority=2),
+    Column("strategy", "STRATEGY", 10, priority=1, flexible=True),
+)
+ORDER_COLUMNS: Final = (
+    Column("time", "TIME", 8, priority=4),
+    Column("symbol", "SYM", 6, priority=9),
+    Column("role", "ROLE", 8, priority=5),
+    Column("side", "SIDE", 4, priority=7),
+    Column("type", "TYPE", 8, priority=2),
+    Column("qty", "QTY", 5, "right", priority=6),
+    Column("price", "PRICE", 9, "right", priority=8),
+    Column("filled", "FILLED", 7, "right", priority=3),
+    Column("state", "STATE", 9, priority=8, flexible=True),
+)
+
+_SHORT_SIGNALS: Final = {SymbolState.WATCHING: "watch", SymbolState.QUARANTINED: "quar."}
+_STATE_WORDS: Final = {
+    OrderState.INTENT: "ready",
+    OrderState.SUBMITTED: "sent",
+    OrderState.UNKNOWN: "unknown",
+    OrderState.ACCEPTED: "working",
+    OrderState.PARTIALLY_FILLED: "part filled",
+}
+
+
+def watch_row(
+    line: SymbolLine, now: datetime, state: EngineState, paint: Palette, glyphs: GlyphSet, room: int
+) -> Row:
+    """A symbol of the watchlist; ``room`` is the signal's width."""
+    seconds = line.age(now)
+    late = state is EngineState.RUNNING and seconds is not None and seconds > STALE_AFTER
+    stale = late or line.state in (SymbolState.STALE, SymbolState.HALTED)
+    change = line.change
+    arrow = glyphs.arrow(change) if math.isfinite(change) else ""
+    cells = (
+        Text(line.symbol, paint.strong),
+        Text(price(line.last), paint.strong if not stale else paint.muted),
+        Text(f"{arrow}{abs(change):.2f}%" if math.isfinite(change) else NOTHING, paint.of_sign(change)),
+        _signal(line, paint, room),
+        Text(glyphs.sparkline(line.day, min(_DAY_WIDTH, len(line.day))), paint.muted),
+        Text(_bar_age(seconds), paint.attention if stale else paint.muted),
+    )
+    known = -1.0 if seconds is None else float(int(seconds) // 60)
+    return Row(
+        line.symbol, cells, (line.symbol, line.last, change, line.state.value, change, known), dim=stale
+    )
+
+
+def position_row(position: PositionView, now: datetime, paint: Palette, glyphs: GlyphSet) -> Row:
+    """An open position."""
+    pnl = float(position.unrealized_pnl)
+    colour = paint.of_sign(pnl)
+    cost = float(position.avg_entry_price * abs(position.qty))
+    pnl_pct = pnl / cost * 100 if cost else math.nan
+    risk = position.planned_risk
+    r = float(position.unrealized_pnl / risk) if risk > 0 else math.nan
+    held = (now - position.entry_time).total_seconds()
+    long = position.qty > 0
+    side = Text(f"{glyphs.up if long else glyphs.down}{'LONG' if long else 'SHORT'}", colour)
+    if position.closing:
+        side = Text("CLOSE", paint.attention)
+    distance = _distance(position)
+    cells = (
+        Text(position.symbol, paint.strong),
+        side,
+        str(position.qty),
+        price(position.avg_entry_price),
+        price(position.last),
+        Text(signed(pnl), colour),
+        Text(f"{glyphs.arrow(pnl)}{abs(pnl_pct):.2f}%" if cost else NOTHING, colour),
+        Text(multiple(r), colour),
+        _stop(position, paint),
+        f"{distance:.1f}%" if math.isfinite(distance) else NOTHING,
+        Text(age(held) if held >= 60 else "<1m", paint.muted),
+        position.strategy or NOTHING,
+    )
+    sort = (
+        position.symbol,
+        "long" if long else "short",
+        float(position.qty),
+        float(position.avg_entry_price),
+        position.last,
+        pnl,
+        pnl_pct,
+        r,
+        float(position.stop_price or 0),
+        distance,
+        held,
+        position.strategy,
+    )
+    return Row(position.symbol, cells, sort)
+
+
+def order_row(order: OrderView, paint: Palette) -> Row:
+    """A live or finished order."""
+    at = _order_price(order)
+    over = order.state in TERMINAL
+    side = paint.gain if order.side is Side.BUY else paint.loss
+    kind = order.order_type.value.replace("_limit", "-lmt")
+    state = _STATE_WORDS.get(order.state, order.state.value.lower())
+    if order.reason and order.state is not OrderState.FILLED:
+        state = f"{state}: {order.reason}"
+    cells = (
+        Text(clock(order.created), paint.muted),
+        Text(order.symbol, paint.strong),
+        order.role.value.lower(),
+        Text(order.side.value.upper(), side),
+        kind,
+        str(order.qty),
+        NOTHING if at is None else price(at),
+        f"{order.filled_qty}/{order.qty}",
+        Text(state, _order_state_style(order.state, paint)),
+    )
+    sort = (
+        order.created.timestamp(),
+        order.symbol,
+        order.role.value,
+        order.side.value,
+        order.order_type.value,
+        float(order.qty),
+        float(at or 0),
+        float(order.filled_qty),
+        order.state.value,
+    )
+    return Row(order.client_order_id, cells, sort, dim=over)
+
+
+def copied(row: Row) -> str:
+    """A row as tab-separated text for the clipboard."""
+    return "\t".join(str(cell).strip() for cell in row.cells)
+
+
+def _signal(line: SymbolLine, paint: Palette, room: int) -> Text:
+    if line.state is SymbolState.WARMING and line.required:
+        share = f"{min(99, line.candles * 100 // line.required)}%"
+        return Text(f"warming {share}" if room > 10 else f"warm {share}" if room > 7 else share, paint.muted)
+    styles: dict[SymbolState, Style] = {
+        SymbolState.LONG: paint.gain,
+        SymbolState.ARMED: paint.attention,
+        SymbolState.STALE: paint.attention,
+        SymbolState.HALTED: paint.danger,
+        SymbolState.QUARANTINED: paint.danger,
+    }
+    word = line.state.value
+    if len(word) > room:
+        word = _SHORT_SIGNALS.get(line.state, word)
+    return Text(word, styles.get(line.state, paint.muted))
+
+
+def _bar_age(seconds: float | None) -> str:
+    if seconds is None:
+        return NOTHING
+    return "<1m" if seconds < 60 else age(seconds)[:3]
+
+
+def _distance(position: PositionView) -> float:
+    if position.stop_price is None or not position.last > 0:
+        return math.nan
+    return abs(position.last - float(position.stop_price)) / position.last * 100
+
+
+def _stop(position: PositionView, paint: Palette) -> Text:
+    if position.stop_price is None:
+        return Text("no stop", paint.danger)
+    if position.stop_working:
+        return Text(price(position.stop_price))
+    return Text(f"! {price(position.stop_price)}", paint.attention)
+
+
+def _order_price(order: OrderView) -> Decimal | None:
+    return order.stop_price if order.stop_price is not None else order.limit_price
+
+
+def _order_state_style(state: OrderState, paint: Palette) -> Style:
+    if state in (OrderState.UNKNOWN, OrderState.REJECTED, OrderState.DENIED):
+        return paint.danger
+    return paint.muted if state in TERMINAL else paint.attention

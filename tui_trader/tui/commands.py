@@ -1,0 +1,56 @@
+"""The command palette: every action and every symbol, each with the key that does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+if TYPE_CHECKING:
+    from tui_trader.tui.screens.trading import TradingScreen
+
+
+class Entry(NamedTuple):
+    """One line of the palette."""
+
+    name: str
+    help: str
+    run: Callable[[], object]
+
+
+class TraderCommands(Provider):
+    """Every action of the trading screen that works now, and every symbol to look at."""
+
+    async def discover(self) -> Hits:
+        for entry in self._actions():
+            yield DiscoveryHit(entry.name, entry.run, help=entry.help)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for entry in (*self._actions(), *self._symbols()):
+            score = matcher.match(entry.name)
+            if score > 0:
+                yield Hit(score, matcher.highlight(entry.name), entry.run, help=entry.help)
+
+    @property
+    def _trading(self) -> TradingScreen:
+        return cast("TradingScreen", self.screen)
+
+    def _actions(self) -> Iterator[Entry]:
+        screen = self._trading
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if active.node is screen and binding.id and active.enabled and binding.tooltip:
+                name = f"{binding.tooltip} ({screen.app.get_key_display(binding)})"
+                yield Entry(name, binding.id, partial(screen.run_action, binding.action))
+        yield Entry("Reset the circuit breaker", "breaker.reset", screen.action_reset_breaker)
+        for theme in screen.trader.theme_names:
+            yield Entry(f"Theme {theme}", "theme", partial(screen.trader.use_theme, theme))
+
+    def _symbols(self) -> Iterator[Entry]:
+        screen = self._trading
+        if screen.link is not None:
+            for symbol in screen.link.model.picture.lines:
+                yield Entry(f"Show {symbol}", "symbol", partial(screen.choose_symbol, symbol))

@@ -1,0 +1,1 @@
+"""The screens: the trading screen, and the dialogs over it."""

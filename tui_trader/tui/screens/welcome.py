@@ -1,0 +1,65 @@
+"""The card of the first run: what this is, and how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tui_trader.tui.screens.dialog import Choice, title
+
+
+class WelcomeScreen(ModalScreen[None]):
+    """Dismissed by any of its keys; the simulated market runs on behind it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "leave", "Begin"),
+        Binding("question_mark", "help", "Help"),
+    ]
+
+    def __init__(self, config_file: Path | None) -> None:
+        super().__init__(classes="dialog-screen")
+        self._config_file = config_file
+
+    def compose(self) -> ComposeResult:
+        where = f"\nor in {self._config_file}" if self._config_file else ""
+        text = Content.assemble(
+            ("tui-trader trades US equities by rule and shows everything it does.\n", "bold $strong"),
+            "\nThis is a simulated market: no account, no money, one minute a second.\n",
+            "Watch it warm up, arm, buy, trail its stops and close the day flat.\n",
+            ("\nTo trade on paper, ", "bold"),
+            "get free keys at alpaca.markets and set\n",
+            ("APCA_API_KEY_ID", "$attention"),
+            " and ",
+            ("APCA_API_SECRET_KEY", "$attention"),
+            f" in the environment{where}.\n",
+            ("\nF", "bold $attention"),
+            " flattens everything   ",
+            ("p", "bold $attention"),
+            " pauses   ",
+            ("?", "bold $attention"),
+            " all keys   ",
+            ("q", "bold $attention"),
+            " quits",
+        )
+        with Vertical(classes="dialog") as box:
+            box.border_title = title("Welcome")
+            yield Static(text, classes="body", markup=False)
+            with Horizontal(classes="choices -row"):
+                yield Choice("Begin", id="begin", key="Enter")
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def action_help(self) -> None:
+        self.dismiss(None)
+        self.app.call_later(self.app.screen_stack[0].run_action, "help")
+
+    def on_choice_chosen(self, event: Choice.Chosen) -> None:
+        self.dismiss(None)

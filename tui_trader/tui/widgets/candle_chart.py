@@ -1,0 +1,323 @@
+"""The candle chart of one symbol: keeps what is shown, and repaints the lines that differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from rich.style import Style
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from tui_trader.core.calendar import NEW_YORK
+from tui_trader.engine.handle import CandleRow
+from tui_trader.tui.glyphs import GlyphName, glyph_set
+from tui_trader.tui.widgets.chart_part import ChartPart
+from tui_trader.tui.widgets.chart_render import Drawing, FillMark, Frame, Line, Picture, Tone, frame, render
+from tui_trader.tui.widgets.chart_scale import (
+    Scale,
+    aggregate,
+    candle_minutes,
+    fit_scale,
+    is_drawable,
+    keep_scale,
+)
+from tui_trader.tui.widgets.plain_text import clean, fit
+
+__all__ = ["CandleChart", "FillMark"]
+
+_ZOOMS: Final = (1, 2, 3, 5)
+_MOST_CANDLES: Final = 2_000
+_EMPTY: Final = "no candles yet"
+
+
+class CandleChart(Widget, can_focus=True, can_focus_children=False):
+    """Candles with averages, entry and stop, fills, volume and the last price; live at the right edge."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "candle-chart--plain",
+        "candle-chart--gain",
+        "candle-chart--loss",
+        "candle-chart--sma-fast",
+        "candle-chart--sma-slow",
+        "candle-chart--entry",
+        "candle-chart--stop",
+        "candle-chart--buy",
+        "candle-chart--sell",
+        "candle-chart--axis",
+        "candle-chart--session",
+        "candle-chart--date",
+        "candle-chart--last",
+        "candle-chart--last-up",
+        "candle-chart--last-down",
+        "candle-chart--volume-gain",
+        "candle-chart--volume-loss",
+    }
+
+    DEFAULT_CSS = """
+    CandleChart {
+        background: $background;
+        color: $foreground;
+        layout: horizontal;
+    }
+    CandleChart > ChartPart { width: 1fr; height: 100%; }
+    CandleChart > .candle-chart--plain { color: $foreground; }
+    CandleChart > .candle-chart--gain { color: $success; }
+    CandleChart > .candle-chart--loss { color: $error; }
+    CandleChart > .candle-chart--sma-fast { color: $primary; }
+    CandleChart > .candle-chart--sma-slow { color: $secondary; }
+    CandleChart > .candle-chart--entry { color: $warning; }
+    CandleChart > .candle-chart--stop { color: $error; }
+    CandleChart > .candle-chart--buy { color: $success; text-style: bold; }
+    CandleChart > .candle-chart--sell { color: $error; text-style: bold; }
+    CandleChart > .candle-chart--axis { color: $text-muted; }
+    CandleChart > .candle-chart--session { color: $text-disabled; }
+    CandleChart > .candle-chart--date { color: $foreground; }
+    CandleChart > .candle-chart--last { color: $background; background: $foreground; text-style: bold; }
+    CandleChart > .candle-chart--last-up { color: $background; background: $success; text-style: bold; }
+    CandleChart > .candle-chart--last-down { color: $background; background: $error; text-style: bold; }
+    CandleChart > .candle-chart--volume-gain { color: $success 60%; }
+    CandleChart > .candle-chart--volume-loss { color: $error 60%; }
+    CandleChart:nocolor > .candle-chart--gain { text-style: bold; }
+    CandleChart:nocolor > .candle-chart--loss { text-style: dim; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("plus,equals_sign", "zoom(-1)", "Zoom in", show=False, id="chart.zoom_in"),
+        Binding("minus", "zoom(1)", "Zoom out", show=False, id="chart.zoom_out"),
+        Binding("h,left", "scroll_pages(-1)", "Earlier", show=False, id="chart.earlier"),
+        Binding("l,right", "scroll_pages(1)", "Later", show=False, id="chart.later"),
+        Binding("home", "oldest", "Oldest", show=False, id="chart.oldest"),
+        Binding("end", "live", "Live", show=False, id="chart.live"),
+    ]
+
+    ALLOW_SELECT = False
+
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's name
+        glyphs: GlyphName = "box",
+    ) -> None:
+        super().__init__(id=id)
+        self._glyphs = glyph_set(glyphs)
+        self._symbol = ""
+        self._empty = _EMPTY
+        self._candles: list[CandleRow] = []
+        self._columns: Sequence[CandleRow] = ()
+        self._highest = 0.0
+        self._zoom = _ZOOMS[0]
+        #: Columns scrolled out on the right; 0 follows live.
+        self._behind = 0
+        self._scale: Scale | None = None
+        self._entry: float | None = None
+        self._stop: float | None = None
+        self._last: float | None = None
+        self._up: bool | None = None
+        self._marks: tuple[FillMark, ...] = ()
+        self._styles: dict[Tone, Style] = {}
+        self._plot = ChartPart(self._tone_style)
+        self._axis = ChartPart(self._tone_style)
+        self._axis_width = -1
+
+    def compose(self) -> ComposeResult:
+        yield self._plot
+        yield self._axis
+
+    # ---- what the application says ---------------------------------------------------------------------
+
+    def show(self, symbol: str, candles: Sequence[CandleRow]) -> None:
+        """Show these candles, oldest first. Another symbol starts afresh: live, without lines and marks."""
+        if symbol != self._symbol:
+            self._symbol = symbol
+            self._behind = 0
+            self._entry = self._stop = self._last = self._up = None
+            self._marks = ()
+        self._scale = None
+        self._candles = [_in_new_york(candle) for candle in candles[-_MOST_CANDLES:]]
+        self._regroup()
+        self._redraw()
+
+    def push(self, candle: CandleRow) -> None:
+        """Add a closed candle; one of the last candle's time replaces it, an older one is ignored."""
+        candle = _in_new_york(candle)
+        if self._candles and candle.timestamp < self._candles[-1].timestamp:
+            return
+        if self._candles and candle.timestamp == self._candles[-1].timestamp:
+            self._candles[-1] = candle
+        else:
+            self._candles.append(candle)
+            del self._candles[:-_MOST_CANDLES]
+        before = self._columns[-1].timestamp if self._columns else None
+        self._regroup()
+        if self._behind and self._columns[-1].timestamp != before:
+            # Whoever looks back keeps seeing the same candles.
+            self._behind += 1
+        self._redraw()
+
+    def set_lines(self, entry: float | None, stop: float | None) -> None:
+        entry, stop = _number(entry), _number(stop)
+        if (entry, stop) != (self._entry, self._stop):
+            self._entry, self._stop = entry, stop
+            self._redraw()
+
+    def set_last(self, price: float | None, up: bool | None) -> None:
+        """The live price at the right edge, and whether it is above its reference."""
+        price = _number(price)
+        if (price, up) != (self._last, self._up):
+            self._last, self._up = price, up
+            self._redraw()
+
+    def set_marks(self, marks: Sequence[FillMark]) -> None:
+        if tuple(marks) != self._marks:
+            self._marks = tuple(marks)
+            self._redraw()
+
+    def set_empty(self, text: str) -> None:
+        """What stands here while there are no candles: say what will happen next."""
+        if text != self._empty:
+            self._empty = text
+            self._redraw()
+
+    def set_glyphs(self, name: GlyphName) -> None:
+        self._glyphs = glyph_set(name)
+        self._redraw()
+
+    @property
+    def symbol(self) -> str:
+        return self._symbol
+
+    @property
+    def zoom(self) -> int:
+        """Candles a column."""
+        return self._zoom
+
+    @property
+    def following(self) -> bool:
+        """Whether the right edge is the latest candle."""
+        return self._behind == 0
+
+    # ---- keys and mouse --------------------------------------------------------------------------------
+
+    def action_zoom(self, by: int) -> None:
+        place = _ZOOMS.index(self._zoom)
+        zoom = _ZOOMS[max(0, min(len(_ZOOMS) - 1, place + by))]
+        if zoom != self._zoom:
+            # The right edge stays about where it is in time.
+            self._behind = self._behind * self._zoom // zoom
+            self._zoom = zoom
+            self._scale = None
+            self._regroup()
+            self._redraw()
+
+    def action_scroll_pages(self, direction: int) -> None:
+        """A quarter of the chart at a time."""
+        self._look_back(self._behind - direction * max(1, self._frame().plot_width // 4))
+
+    def action_oldest(self) -> None:
+        self._look_back(len(self._columns))
+
+    def action_live(self) -> None:
+        self._look_back(0)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._look_back(self._behind + 3)
+        event.stop()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._look_back(self._behind - 3)
+        event.stop()
+
+    # ---- what is shown ---------------------------------------------------------------------------------
+
+    def _regroup(self) -> None:
+        self._columns = aggregate(self._candles, self._zoom)
+        self._highest = max((candle.high for candle in self._columns if is_drawable(candle)), default=0.0)
+
+    def _frame(self) -> Frame:
+        return frame(self.size.width, self.size.height, self._highest)
+
+    def _look_back(self, behind: int) -> None:
+        most = max(0, len(self._columns) - self._frame().plot_width)
+        behind = max(0, min(behind, most))
+        if behind != self._behind:
+            self._behind = behind
+            self._scale = None
+            self._redraw()
+
+    def _draw(self, cells: Frame) -> Drawing:
+        end = max(0, len(self._columns) - self._behind)
+        visible = self._columns[max(0, end - cells.plot_width) : end]
+        # The live price is no part of what was: looking back it is only pinned to the edge.
+        last = None if self._behind else self._last
+        needed = fit_scale(visible, (self._entry, self._stop, last))
+        if needed is None:
+            return Drawing(_message(clean(self._empty), cells.plot_width, self.size.height), [])
+        self._scale = keep_scale(self._scale, needed)
+        corner = f"{self._glyphs.times}{self._zoom}" if self._zoom > 1 else ""
+        if self._behind:
+            # The key that leads back to live.
+            corner = f"{corner} end {self._glyphs.cursor}".strip()
+        picture = Picture(
+            candles=visible,
+            scale=self._scale,
+            glyphs=self._glyphs,
+            minutes=candle_minutes(self._candles) * self._zoom,
+            entry=self._entry,
+            stop=self._stop,
+            last=self._last,
+            up=self._up,
+            marks=self._marks,
+            until=self._columns[end].timestamp if end < len(self._columns) else None,
+            corner=corner,
+        )
+        return render(picture, cells)
+
+    def _redraw(self) -> None:
+        """Draw, and refresh the lines that look different."""
+        if not self.is_mounted or not self.size:
+            return
+        cells = self._frame()
+        if cells.axis_width != self._axis_width:
+            self._axis_width = cells.axis_width
+            self._axis.styles.width = cells.axis_width
+        drawing = self._draw(cells)
+        self._plot.put(drawing.plot)
+        self._axis.put(drawing.axis)
+
+    # ---- painting --------------------------------------------------------------------------------------
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._scale = None
+        self._behind = max(0, min(self._behind, len(self._columns) - self._frame().plot_width))
+        self._redraw()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
+        self._plot.drop_strips()
+        self._axis.drop_strips()
+
+    def _tone_style(self, tone: Tone) -> Style:
+        """A component's style, resolved once: Textual forgets its own at every refresh."""
+        style = self._styles.get(tone)
+        if style is None:
+            style = self._styles[tone] = self.get_component_rich_style(f"candle-chart--{tone}")
+        return style
+
+
+def _in_new_york(candle: CandleRow) -> CandleRow:
+    return candle._replace(timestamp=candle.timestamp.astimezone(NEW_YORK))
+
+
+def _number(price: float | None) -> float | None:
+    return price if price is not None and math.isfinite(price) else None
+
+
+def _message(text: str, width: int, height: int) -> list[Line]:
+    lines: list[Line] = [()] * height
+    lines[height // 2] = ((fit(text, width).center(width), "axis"),)
+    return lines

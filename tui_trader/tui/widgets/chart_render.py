@@ -1,0 +1,298 @@
+"""A candle chart as text: pure functions from prices to lines of toned runs.
+
+One column a candle, two steps a row. What a cell shows, weakest first: session breaks, the stop and entry
+lines, the averages, the candle, the marks of fills.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+from tui_trader.engine.handle import CandleRow
+from tui_trader.tui.glyphs import GlyphSet, Half
+from tui_trader.tui.widgets.chart_scale import (
+    Scale,
+    axis_width,
+    is_drawable,
+    price_decimals,
+    price_ticks,
+    session_starts,
+    time_labels,
+)
+
+Tone = Literal[
+    "plain",
+    "gain",
+    "loss",
+    "sma-fast",
+    "sma-slow",
+    "entry",
+    "stop",
+    "buy",
+    "sell",
+    "axis",
+    "session",
+    "date",
+    "last",
+    "last-up",
+    "last-down",
+    "volume-gain",
+    "volume-loss",
+]
+Run = tuple[str, Tone]
+Line = tuple[Run, ...]
+
+_LEAST_PLOT: Final = 8
+_VOLUME_FROM: Final = 14
+_TIMES_FROM: Final = 4
+#: Slow first: where both are in a cell the fast one is seen.
+_AVERAGES: Final[tuple[Tone, Tone]] = ("sma-slow", "sma-fast")
+
+
+class FillMark(NamedTuple):
+    """A fill of ours."""
+
+    timestamp: datetime
+    price: float
+    side: Literal["buy", "sell"]
+
+
+class Frame(NamedTuple):
+    """How the cells of a chart are shared out."""
+
+    plot_width: int
+    plot_rows: int
+    axis_width: int
+    volume_rows: int
+    time_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What to draw. ``candles``, in New York time, one a column: the last ones that the plot has room for.
+    ``until`` is the start of the first column that is scrolled out on the right."""
+
+    candles: Sequence[CandleRow]
+    scale: Scale
+    glyphs: GlyphSet
+    minutes: int = 1
+    entry: float | None = None
+    stop: float | None = None
+    last: float | None = None
+    up: bool | None = None
+    marks: Sequence[FillMark] = ()
+    until: datetime | None = None
+    corner: str = ""
+
+
+def frame(width: int, height: int, highest: float) -> Frame:
+    """The layout for a size; the axes give way before the candles do."""
+    axis = axis_width(highest)
+    if width < axis + _LEAST_PLOT:
+        axis = 0
+    times = 1 if height >= _TIMES_FROM else 0
+    volume = max(2, min(3, height // 6)) if height >= _VOLUME_FROM else 0
+    return Frame(max(0, width - axis), max(0, height - times - volume), axis, volume, times)
+
+
+class Drawing(NamedTuple):
+    """The chart's lines, top to bottom: the plot's and the price axis's beside them."""
+
+    plot: list[Line]
+    axis: list[Line]
+
+
+def render(picture: Picture, cells: Frame) -> Drawing:
+    """Plot, volume and times; every line of a part is as wide as the frame says."""
+    if cells.plot_width < 1 or cells.plot_rows < 1:
+        return Drawing([], [])
+    candles = picture.candles[-cells.plot_width :]
+    # Live is at the right edge, so a short history leaves its blank on the left.
+    left = cells.plot_width - len(candles)
+    canvas = _Canvas(cells.plot_width, cells.plot_rows)
+    _draw_lines(canvas, picture, candles, left)
+    _draw_candles(canvas, picture, candles, left)
+    _draw_marks(canvas, picture, candles, left)
+    plot = canvas.lines()
+    labels = _price_labels(picture, cells)
+    if cells.volume_rows:
+        most = max((candle.volume for candle in candles), default=0)
+        labels[cells.plot_rows] = (f"vol {compact(most):>4}".rjust(cells.axis_width), "axis")
+        plot += _volume(cells, candles, left, most, picture.glyphs.levels)
+    if cells.time_rows:
+        labels[len(plot)] = (picture.corner.rjust(cells.axis_width), "axis")
+        plot.append(_time_line(picture, cells, candles, left))
+    blank: Run = (" " * cells.axis_width, "axis")
+    axis: list[Line] = [(labels.get(row, blank),) for row in range(len(plot))] if cells.axis_width else []
+    return Drawing(plot, axis)
+
+
+class _Canvas:
+    """Characters and their tones, both row by row. A blank has no tone of its own."""
+
+    def __init__(self, width: int, rows: int) -> None:
+        self.rows = rows
+        self.width = width
+        self.glyphs = [[" "] * width for _ in range(rows)]
+        self.tones: list[list[Tone]] = [["plain"] * width for _ in range(rows)]
+
+    def put(self, row: int, column: int, glyph: str, tone: Tone) -> None:
+        self.glyphs[row][column] = glyph
+        self.tones[row][column] = tone
+
+    def lines(self) -> list[Line]:
+        return [merge_runs(*row) for row in zip(self.glyphs, self.tones, strict=True)]
+
+
+def merge_runs(glyphs: Sequence[str], tones: Sequence[Tone]) -> Line:
+    """Neighbours of one tone as one run; blanks join what is before them, whatever its tone."""
+    runs: list[Run] = []
+    start = 0
+    tone: Tone = "plain"
+    for index, glyph in enumerate(glyphs):
+        if glyph == " " or tones[index] == tone:
+            continue
+        if tone != "plain":
+            runs.append(("".join(glyphs[start:index]), tone))
+            start = index
+        tone = tones[index]
+    runs.append(("".join(glyphs[start:]), tone))
+    return tuple(runs)
+
+
+def _draw_lines(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow], left: int) -> None:
+    scale, glyphs = picture.scale, picture.glyphs
+    for index in session_starts(candles):
+        for row in range(canvas.rows):
+            canvas.put(row, left + index, glyphs.session_line, "session")
+    levels: tuple[tuple[float | None, str, Tone], ...] = (
+        (picture.stop, glyphs.stop_line, "stop"),
+        (picture.entry, glyphs.entry_line, "entry"),
+    )
+    for price, glyph, tone in levels:
+        if price is not None and scale.contains(price):
+            row = scale.half_row(price, canvas.rows) // 2
+            canvas.glyphs[row] = [glyph] * canvas.width
+            canvas.tones[row] = [tone] * canvas.width
+    slow, fast = _AVERAGES
+    thirds = 3 * canvas.rows
+    height = scale.high - scale.low
+    for column, candle in enumerate(candles, left):
+        for value, tone in ((candle.sma_slow, slow), (candle.sma_fast, fast)):
+            if scale.low < value <= scale.high:
+                third = min(thirds - 1, int((scale.high - value) / height * thirds))
+                canvas.put(third // 3, column, glyphs.average[third % 3], tone)
+
+
+def _draw_candles(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow], left: int) -> None:
+    half_row, rows, shapes = picture.scale.half_row, canvas.rows, picture.glyphs.candles
+    for column, candle in enumerate(candles, left):
+        if not is_drawable(candle):
+            continue
+        tone: Tone = "gain" if candle.close >= candle.open else "loss"
+        top, bottom = half_row(candle.high, rows), half_row(candle.low, rows)
+        one, other = half_row(candle.open, rows), half_row(candle.close, rows)
+        body_top, body_bottom = min(one, other), max(one, other)
+        # Half rows of this column, one more on each side so that whole rows can be cut from it.
+        first = top - top % 2
+        halves = [
+            Half.BODY
+            if body_top <= half <= body_bottom
+            else Half.WICK
+            if top <= half <= bottom
+            else Half.NONE
+            for half in range(first, bottom + 2)
+        ]
+        for row in range(top // 2, bottom // 2 + 1):
+            upper = 2 * row - first
+            canvas.put(row, column, shapes[halves[upper]][halves[upper + 1]], tone)
+
+
+def _draw_marks(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow], left: int) -> None:
+    """A buy below its candle, a sale above: beside the price, never over it while there is room."""
+    if not picture.marks or not candles:
+        return
+    starts = [candle.timestamp for candle in candles]
+    for mark in picture.marks:
+        index = bisect_right(starts, mark.timestamp) - 1
+        if index < 0 or (picture.until is not None and mark.timestamp >= picture.until):
+            continue
+        candle = candles[index]
+        if not is_drawable(candle):
+            continue
+        if mark.side == "buy":
+            row = picture.scale.half_row(candle.low, canvas.rows) // 2 + 1
+            canvas.put(min(row, canvas.rows - 1), left + index, picture.glyphs.up, "buy")
+        else:
+            row = picture.scale.half_row(candle.high, canvas.rows) // 2 - 1
+            canvas.put(max(row, 0), left + index, picture.glyphs.down, "sell")
+
+
+def _price_labels(picture: Picture, cells: Frame) -> dict[int, Run]:
+    """The axis by row. The last price, stop and entry come first; round prices take the rows left over."""
+    scale, rows, glyphs = picture.scale, cells.plot_rows, picture.glyphs
+    decimals = price_decimals(scale.high)
+    labels: dict[int, Run] = {}
+    tag: Tone = "last" if picture.up is None else "last-up" if picture.up else "last-down"
+    named: tuple[tuple[float | None, str, Tone], ...] = (
+        (picture.last, glyphs.last, tag),
+        (picture.stop, "S", "stop"),
+        (picture.entry, "E", "entry"),
+    )
+    for price, name, tone in named:
+        if price is None or not math.isfinite(price):
+            continue
+        half = scale.half_row(price, rows)
+        mark = name
+        if not scale.contains(price):
+            mark += glyphs.up if price > scale.high else glyphs.down
+        row = _free_row(half, rows, labels)
+        if row is not None:
+            labels[row] = (mark + f"{price:.{decimals}f}".rjust(cells.axis_width - len(mark)), tone)
+    for price in price_ticks(scale, rows, decimals):
+        row = scale.half_row(price, rows) // 2
+        labels.setdefault(row, (f"{price:.{decimals}f}".rjust(cells.axis_width), "axis"))
+    return labels
+
+
+def _free_row(half: int, rows: int, taken: dict[int, Run]) -> int | None:
+    """The row of a half row, else the neighbour nearer to it: two prices of one row both stay readable."""
+    row = half // 2
+    beside = (row + 1, row - 1) if half % 2 else (row - 1, row + 1)
+    return next((free for free in (row, *beside) if 0 <= free < rows and free not in taken), None)
+
+
+def _volume(cells: Frame, candles: Sequence[CandleRow], left: int, most: int, levels: str) -> list[Line]:
+    steps = len(levels)
+    canvas = _Canvas(cells.plot_width, cells.volume_rows)
+    for column, candle in enumerate(candles, left):
+        if candle.volume <= 0:
+            continue
+        filled = max(1, round(candle.volume / most * canvas.rows * steps))
+        tone: Tone = "volume-gain" if candle.close >= candle.open else "volume-loss"
+        for row in range(canvas.rows - 1, canvas.rows - 1 - math.ceil(filled / steps), -1):
+            canvas.put(row, column, levels[min(filled, steps) - 1], tone)
+            filled -= steps
+    return canvas.lines()
+
+
+def _time_line(picture: Picture, cells: Frame, candles: Sequence[CandleRow], left: int) -> Line:
+    canvas = _Canvas(cells.plot_width, 1)
+    for label in time_labels(candles, cells.plot_width - left, picture.minutes):
+        for column, glyph in enumerate(label.text, left + label.column):
+            canvas.put(0, column, glyph, "date" if label.session else "axis")
+    return canvas.lines()[0]
+
+
+def compact(number: float) -> str:
+    """A count in at most four characters: 950, 82k, 1.2M."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            scaled = number / limit
+            return f"{scaled:.1f}{unit}" if scaled < 9.95 else f"{scaled:.0f}{unit}"
+    return f"{number:.0f}"

@@ -1,0 +1,1 @@
+"""The simulated exchange that the built-in market and replay share."""
