@@ -10,13 +10,9 @@ from typing import Final
 import pytest
 
 EVERYTHING: Final = ("",)
-VIEWER: Final = (
-    "core",
-    "engine.handle",
-    "venues.base",
-    "errors",
-    "config",
-)  # the handle speaks of venues.base.Mode
+VENUE: Final = ("core", "engine.clock", "venues.base", "errors", "config")
+# The engine handle speaks of venues.base.Mode, so its viewers may.
+VIEWER: Final = ("core", "engine.handle", "venues.base", "errors", "config")
 
 #: Part of tui_trader → what of tui_trader it may import besides itself. The longest name that fits counts.
 ARROWS: Final[dict[str, tuple[str, ...]]] = {
@@ -26,9 +22,10 @@ ARROWS: Final[dict[str, tuple[str, ...]]] = {
     "strategies": ("core",),
     "scanners": ("core",),
     "venues.base": ("core",),
-    "venues.sim": ("core", "engine.clock", "venues.base", "errors", "config"),
-    "venues.replay": ("core", "engine.clock", "venues.base", "errors", "config"),
-    "venues.alpaca": ("core", "engine.clock", "venues.base", "errors", "config"),
+    "venues.exchange": VENUE,  # the simulated broker, which both simulated venues trade at
+    "venues.sim": (*VENUE, "venues.exchange"),
+    "venues.replay": (*VENUE, "venues.exchange"),
+    "venues.alpaca": VENUE,
     "engine": ("core", "strategies.base", "scanners.base", "venues.base"),
     "journal": ("core", "engine.recorder", "errors"),
     "backtest": ("core", "strategies", "venues.base", "venues.replay", "errors", "config"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.control.double import FakeEngine, order, position, serving
@@ -266,6 +266,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_document_of_another_version_is_one_line_not_a_traceback(data: st.DataObject) -> None:
     engine = FakeEngine()

@@ -89,6 +89,7 @@ def test_an_origin_must_be_our_own(tmp_path: Path, origin: str, status: int) -> 
         assert api.get("/v1/status", Origin=origin.format(api.port)).status == status
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))
 def test_the_gate_survives_any_headers(host: str, origin: str, authorization: str) -> None:
     gate = Gate("right", 8080)
@@ -304,6 +305,7 @@ _JSON = st.recursive(
 _BODIES = st.binary(max_size=100) | _JSON.map(lambda value: json.dumps(value).encode())
 
 
+@settings(deadline=None)
 @given(st.sampled_from(COMMANDS), _BODIES)
 def test_any_body_is_a_valid_command_or_a_bad_request(name: str, body: bytes) -> None:
     try:
@@ -317,7 +319,11 @@ def test_any_body_is_a_valid_command_or_a_bad_request(name: str, body: bytes) ->
         assert command.positions in (None, "close", "keep")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.lists(st.tuples(st.sampled_from(COMMANDS), _BODIES), max_size=5))
 def test_no_body_breaks_the_server(hostile: Api, requests: list[tuple[str, bytes]]) -> None:
     for name, body in requests:

@@ -7,6 +7,7 @@ reported once and dropped; a subscription that is full loses its oldest events a
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -68,6 +69,7 @@ class EventBus:
         self._sinks: tuple[tuple[str, Sink], ...] = ()
         self._market_sinks: tuple[tuple[str, Sink], ...] = ()
         self._subscriptions: tuple[QueueSubscription, ...] = ()
+        self._changing = threading.Lock()
         self.sink_failures: dict[str, int] = {}
 
     @property
@@ -86,11 +88,13 @@ class EventBus:
     ) -> QueueSubscription:
         wanted = frozenset(kinds) if kinds is not None else None
         subscription = QueueSubscription(self, name, capacity, wanted)
-        self._subscriptions = (*self._subscriptions, subscription)
+        with self._changing:
+            self._subscriptions = (*self._subscriptions, subscription)
         return subscription
 
     def unsubscribe(self, subscription: QueueSubscription) -> None:
-        self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
+        with self._changing:
+            self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether anybody listens to ``kind``; market data is not built otherwise."""

@@ -89,6 +89,7 @@ class EngineConfig:
     warmup: bool = True
     last_session: date | None = None  # stop by itself after this session
     heartbeat: timedelta = timedelta(seconds=60)
+    skip_nights: bool = False  # simulated venues: nothing of ours happens while the market is closed
     shutdown_deadline: timedelta = timedelta(minutes=5)
     policy: ExecutionPolicy = field(default_factory=ExecutionPolicy)
 
@@ -159,6 +160,10 @@ class TradingEngine:
     @property
     def stopped(self) -> bool:
         return self.state in _DONE and self._shutdown is not None
+
+    @property
+    def shutting_down(self) -> bool:
+        return self._shutdown is not None
 
     def start(self) -> None:
         """Read the journal, ask the broker; the rest follows from the answers."""
@@ -484,16 +489,22 @@ class TradingEngine:
 
     def _reconcile(self, *, again: bool) -> None:
         if not again:
-            self.timers.set(self.clock.now() + self.config.policy.reconcile, Alarm.RECONCILE)
+            self.timers.set(self._next(self.config.policy.reconcile), Alarm.RECONCILE)
             if self.manager.flat or self._phase == "reconciling":
                 return
         number = self.gateway.query_snapshot()
         if self._final_check is not None:
             self._final_check = number
 
+    def _next(self, interval: timedelta) -> datetime:
+        """When something regular happens next."""
+        if self.config.skip_nights and self.schedule is None and self.next_session is not None:
+            return self.next_session.open + interval
+        return self.clock.now() + interval
+
     def _heartbeat(self) -> None:
         now = self.clock.now()
-        self.timers.set(now + self.config.heartbeat, Alarm.HEARTBEAT)
+        self.timers.set(self._next(self.config.heartbeat), Alarm.HEARTBEAT)
         self.bus.emit(Heartbeat((now - self.started).total_seconds(), 0, 0.0))
 
     # ---- the day ---------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ WATCH_COLUMNS: Final = (
 )
 POSITION_COLUMNS: Final = (
     Column("symbol", "SYM", 6, priority=9),
-    Column("side", "SIDE", 6, priority=5),
+    Column("side", "SIDE", 7, priority=5),
     Column("qty", "QTY", 6, "right", priority=8),
     Column("avg", "AVG", 9, "right", priority=4),
     Column("last", "LAST", 9, "right", priority=6),
@@ -98,7 +98,7 @@ def position_row(position: PositionView, now: datetime, paint: Palette, glyphs: 
     r = float(position.unrealized_pnl / risk) if risk > 0 else math.nan
     held = (now - position.entry_time).total_seconds()
     long = position.qty > 0
-    side = Text(f"{glyphs.up if long else glyphs.down}{'LONG' if long else 'SHORT'}", colour)
+    side = Text(f"{glyphs.up} LONG" if long else f"{glyphs.down} SHORT", paint.gain if long else paint.loss)
     if position.closing:
         side = Text("CLOSE", paint.attention)
     distance = _distance(position)

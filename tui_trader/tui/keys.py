@@ -6,6 +6,9 @@ from typing import Final
 
 from textual.binding import Binding
 
+#: The panes in the order of their keys, 1 to 8.
+PANES: Final = ("Watchlist", "Chart", "Positions", "Orders", "Log", "Strategies", "Risk", "Equity today")
+
 
 def _key(key: str, action: str, name: str, label: str, tooltip: str) -> Binding:
     return Binding(key, action, label, id=name, tooltip=tooltip, show=False)
@@ -18,7 +21,10 @@ KEYS: Final[tuple[Binding, ...]] = (
     _key("x", "close_position", "close", "Close", "Close the selected position; asks first"),
     _key("c", "cancel_order", "cancel", "Cancel", "Cancel the selected working entry"),
     _key("slash", "find", "find", "Find", "Find in the table that has the focus"),
-    *(_key(str(n), f"pane({n})", f"pane.{n}", "Pane", f"Go to pane {n}") for n in range(1, 9)),
+    *(
+        _key(str(number), f"pane({number})", f"pane.{number}", "Pane", f"Go to: {name}")
+        for number, name in enumerate(PANES, 1)
+    ),
     _key("z", "zoom", "zoom", "Zoom", "The focused pane alone, and back"),
     _key("0", "reset", "reset", "All panes", "All panes again"),
     _key("left_square_bracket", "symbol(-1)", "symbol.previous", "Symbol", "Previous symbol"),

@@ -34,7 +34,7 @@ def keys_line(screen: TradingScreen, width: int) -> Content:
         click = Style.from_meta({"@click": f"screen.{binding.action}"})
         if binding.action.startswith("app."):
             click = Style.from_meta({"@click": binding.action})
-        parts[name] = Content.assemble((key, "bold $attention"), " ", label).stylize(click)
+        parts[name] = Content.assemble((key, "bold $attention"), (f" {label}", click))
     panes = Content.assemble(("1-8", "bold $attention"), " Panes")
     line = _line(parts, panes)
     for name in reversed(_ORDER):

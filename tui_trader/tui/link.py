@@ -37,8 +37,12 @@ class EngineLink:
     def send(self, command: Command) -> None:
         """Queue a command and look soon at what it did."""
         self.handle.send(command)
-        self.model.picture.wants_snapshot = True
+        self.ask_again()
         self._polls_since = _SNAPSHOT_EVERY
+
+    def ask_again(self) -> None:
+        """Have a snapshot taken soon, whether or not an event asks for one."""
+        self.model.picture.wants_snapshot = True
 
     def ask_candles(self, symbol: str) -> None:
         """Have ``history`` filled with the candles of a symbol."""

@@ -16,6 +16,7 @@ from tui_trader.engine.handle import PositionView
 from tui_trader.tui import cells, facts
 from tui_trader.tui.formats import clock, countdown, multiple, price, signed
 from tui_trader.tui.glyphs import GlyphName, glyph_set
+from tui_trader.tui.keys import PANES
 from tui_trader.tui.link import EngineLink
 from tui_trader.tui.palette import Palette
 from tui_trader.tui.picture import Part, Picture
@@ -91,7 +92,7 @@ class Panes(Container):
     def on_mount(self) -> None:
         for number, pane in enumerate(self.numbered, 1):
             pane.add_class("pane")
-            self._title(pane, f"{number} {_NAMES[number - 1]}")
+            self._title(pane, f"{number} {PANES[number - 1]}")
 
     @property
     def numbered(self) -> tuple[Widget, ...]:
@@ -234,9 +235,6 @@ class Panes(Container):
         if self._titles.get(pane.id or "") != text:
             self._titles[pane.id or ""] = text
             pane.border_title = Content(text) + legend
-
-
-_NAMES = ("Watchlist", "Chart", "Positions", "Orders", "Log", "Strategies", "Risk", "Equity today")
 
 
 def no_positions(model: ViewModel) -> str:

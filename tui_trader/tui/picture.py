@@ -156,6 +156,9 @@ class Picture:
         """Take a snapshot as the truth."""
         self.seq = snapshot.seq
         self.synced = True
+        if (snapshot.state, snapshot.warmup_done) != (self.state, self.warmup[0]):
+            self.dirty |= {Part.WATCH, Part.POSITIONS}
+            self.dirty_symbols |= set(self.lines)
         self.state, self.state_reason = snapshot.state, snapshot.state_reason
         self.speed = snapshot.speed
         self.session, self.next_open = snapshot.session, snapshot.next_open
@@ -231,6 +234,7 @@ class Picture:
         self.warmup_began = self.warmup_began or time
         line = self.lines.setdefault(event.symbol, SymbolLine(event.symbol))
         line.candles, line.required = event.candles, event.required
+        self.dirty.add(Part.POSITIONS)
         self.touch(event.symbol)
 
     def _on_bar(self, event: BarReceived, time: datetime) -> None:

@@ -148,6 +148,8 @@ def _framework_variables(variables: Mapping[str, str]) -> dict[str, str]:
         "block-cursor-background": variables["selected"],
         "block-cursor-foreground": variables["strong"],
         "block-cursor-text-style": "bold",
+        "ansi-background": "ansi_default",
+        "ansi-foreground": "ansi_default",
         "scrollbar": variables["frame"],
         "scrollbar-background": "transparent",
         "scrollbar-corner-color": "transparent",

@@ -1,8 +1,8 @@
 """What the screen shows: engine events and snapshots folded into one picture.
 
-Pure: no screen, no clock, no thread. A snapshot is the truth; events keep the picture moving between snapshots.
-Figures that only a snapshot holds (exposure, open risk, a new position's plan) ask for the next one through
-``wants_snapshot``.
+Pure: no screen, no clock, no thread. A snapshot is the truth; events keep the picture moving between
+snapshots. Figures that only a snapshot holds (exposure, open risk, a new position's plan) ask for the next
+one through ``wants_snapshot``.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class ViewModel:
         for published in later:
             if published.seq > snapshot.seq and type(published.event) not in _COUNTED:
                 self.picture.fold(published)
+            self.picture.seq = max(self.picture.seq, published.seq)
         self.picture.wants_snapshot = wanted
 
     def snapshot_lost(self) -> None:
@@ -89,7 +90,7 @@ class ViewModel:
             if line.grow_older(now):
                 self.picture.touch(symbol)
         minute = int(now.timestamp()) // 60
-        if minute != self._minute and self.picture.positions:
+        if minute != self._minute:
             self.picture.dirty.add(Part.POSITIONS)
         self._minute = minute
 

@@ -53,6 +53,7 @@ class FlattenScreen(ModalScreen[None]):
             )
             with VerticalScroll(classes="scroll", can_focus=False):
                 yield Static("", id="actions", markup=False)
+            yield Static("", id="total", classes="body", markup=False)
             yield Static("", id="note", classes="note", markup=False)
             if self._typed:
                 yield Input(id="word", placeholder=f"type {WORD} to confirm", compact=True)
@@ -69,6 +70,8 @@ class FlattenScreen(ModalScreen[None]):
     def paint(self) -> None:
         """Follow the engine: list again what changed, or show the progress."""
         plan = self._plan_now()
+        if not (self._sent and plan.empty):
+            self._link.ask_again()
         if self._sent:
             self._show_progress(plan)
         elif plan.signature != self._plan.signature:
@@ -127,6 +130,7 @@ class FlattenScreen(ModalScreen[None]):
         yes.display = False
         self.query_one("#no", Choice).update(Content("Close this window"))
         self.query_one("#no").focus()
+        self.query_one("#total").display = False
         if self._typed:
             self.query_one(Input).display = False
         self._show_progress(now)
@@ -143,12 +147,13 @@ class FlattenScreen(ModalScreen[None]):
         else:
             total = float(plan.realised)
             style = "$gain" if total > 0 else "$loss" if total < 0 else "$muted"
-            text = Content("\n".join(plan.lines())) + Content.assemble(
-                ("\n\nexpected realised  ", "$muted"), (signed(total), f"bold {style}")
-            )
+            text = Content("\n".join(plan.lines()))
+            sum_up = Content.assemble(("expected realised  ", "$muted"), (signed(total), f"bold {style}"))
             if self._symbol is None:
-                text += Content.styled("\nafterwards paused: no new entries until p resumes", "$muted")
+                sum_up += Content.styled("\nafterwards paused: no new entries until p resumes", "$muted")
+            self.query_one("#total", Static).update(sum_up)
         self.query_one("#actions", Static).update(text)
+        self.query_one("#total").display = not plan.empty
         if note is not None:
             closed = self._link.model.picture.state is EngineState.MARKET_CLOSED and plan.closes
             self._note(note or ("the market is closed: nothing sells before it opens" if closed else ""))

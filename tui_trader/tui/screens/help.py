@@ -85,4 +85,4 @@ class HelpScreen(ModalScreen[None]):
 
 def _bindings(node: Widget | object) -> list[Binding]:
     found = getattr(node, "_bindings").key_to_bindings.values()  # noqa: B009 - the only list Textual keeps
-    return [binding for group in found for binding in group]
+    return [binding for group in found for binding in group if binding.id]

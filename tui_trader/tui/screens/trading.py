@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.css.query import NoMatches
 from textual.screen import Screen
@@ -20,6 +20,7 @@ from tui_trader.tui import lines
 from tui_trader.tui.banner import Banner, banner
 from tui_trader.tui.cells import copied
 from tui_trader.tui.glyphs import glyph_set
+from tui_trader.tui.keys import KEYS
 from tui_trader.tui.keys_line import keys_line
 from tui_trader.tui.link import EngineLink
 from tui_trader.tui.palette import make_palette
@@ -43,64 +44,7 @@ class TradingScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-short"), (30, "-medium"), (50, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#watch"
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("F", "flatten", "Flatten", id="flatten", tooltip="Cancel and close everything; asks first"),
-        Binding("p", "pause", "Pause", id="pause", tooltip="No new entries; exits and stops stay active"),
-        Binding(
-            "x", "close_position", "Close", id="close", tooltip="Close the selected position; asks first"
-        ),
-        Binding("c", "cancel_order", "Cancel", id="cancel", tooltip="Cancel the selected working entry"),
-        Binding("slash", "find", "Find", id="find", tooltip="Find in the table that has the focus"),
-        *(
-            Binding(str(n), f"pane({n})", f"Pane {n}", id=f"pane.{n}", show=False, tooltip=f"Go to pane {n}")
-            for n in range(1, 9)
-        ),
-        Binding("z", "zoom", "Zoom", id="zoom", tooltip="The focused pane alone, and back"),
-        Binding("0", "reset", "All panes", id="reset", show=False, tooltip="Show all panes again"),
-        Binding(
-            "left_square_bracket", "symbol(-1)", "Symbol", id="symbol.previous", tooltip="Previous symbol"
-        ),
-        Binding(
-            "right_square_bracket", "symbol(1)", "Symbol", id="symbol.next", show=False, tooltip="Next symbol"
-        ),
-        Binding(
-            "plus,equals_sign",
-            "chart('zoom', -1)",
-            "Zoom in",
-            id="bars.in",
-            show=False,
-            tooltip="Wider candles",
-        ),
-        Binding("minus", "chart('zoom', 1)", "Zoom out", id="bars.out", show=False, tooltip="More candles"),
-        Binding(
-            "h",
-            "chart('scroll_pages', -1)",
-            "Earlier",
-            id="bars.earlier",
-            show=False,
-            tooltip="Earlier candles",
-        ),
-        Binding(
-            "l", "chart('scroll_pages', 1)", "Later", id="bars.later", show=False, tooltip="Later candles"
-        ),
-        Binding(
-            "less_than_sign", "speed(-1)", "Slower", id="speed.slower", tooltip="Slower market (sim, replay)"
-        ),
-        Binding(
-            "greater_than_sign",
-            "speed(1)",
-            "Faster",
-            id="speed.faster",
-            tooltip="Faster market (sim, replay)",
-        ),
-        Binding("y", "copy", "Copy", id="copy", show=False, tooltip="Copy the selected row"),
-        Binding("t", "theme", "Theme", id="theme", show=False, tooltip="Next theme"),
-        Binding(
-            "ctrl+l", "repaint", "Repaint", id="repaint", show=False, tooltip="Paint the whole screen again"
-        ),
-        Binding("question_mark", "help", "Help", id="help", tooltip="All keys"),
-        Binding("q", "app.quit", "Quit", id="quit", tooltip="Leave; asks when anything is open"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = list(KEYS)
 
     def __init__(self, settings: UiSettings) -> None:
         super().__init__()
@@ -127,9 +71,7 @@ class TradingScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._status.show(Content.assemble((" TUI-TRADER ", "bold"), ("  ◌ STARTING", "bold $muted")))
-        self._account.show(
-            Content.styled(" the engine is starting; the screen comes alive when it runs", "$muted")
-        )
+        self._account.show(Content.styled(" the engine is starting; then the screen comes alive", "$muted"))
         self._theme_changed()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._theme_changed())
 

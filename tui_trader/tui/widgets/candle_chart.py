@@ -20,6 +20,7 @@ from tui_trader.tui.widgets.chart_render import Drawing, FillMark, Frame, Line, 
 from tui_trader.tui.widgets.chart_scale import (
     Scale,
     aggregate,
+    axis_width,
     candle_minutes,
     fit_scale,
     is_drawable,
@@ -81,6 +82,8 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
     CandleChart > .candle-chart--last-down { color: $background; background: $error; text-style: bold; }
     CandleChart > .candle-chart--volume-gain { color: $success 60%; }
     CandleChart > .candle-chart--volume-loss { color: $error 60%; }
+    CandleChart:ansi > .candle-chart--session { text-style: dim; }
+    CandleChart:nocolor > .candle-chart--stop { color: $foreground; }
     CandleChart:nocolor > .candle-chart--gain { text-style: bold; }
     CandleChart:nocolor > .candle-chart--loss { text-style: dim; }
     """
@@ -121,7 +124,9 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         self._styles: dict[Tone, Style] = {}
         self._plot = ChartPart(self._tone_style)
         self._axis = ChartPart(self._tone_style)
-        self._axis_width = -1
+        # What nearly every price needs: the first paint has its layout already.
+        self._axis_width = axis_width(self._highest)
+        self._axis.styles.width = self._axis_width
 
     def compose(self) -> ComposeResult:
         yield self._plot
@@ -144,18 +149,19 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
     def push(self, candle: CandleRow) -> None:
         """Add a closed candle; one of the last candle's time replaces it, an older one is ignored."""
         candle = _in_new_york(candle)
-        if self._candles and candle.timestamp < self._candles[-1].timestamp:
+        newest = self._candles[-1].timestamp if self._candles else None
+        if newest is not None and candle.timestamp < newest:
             return
-        if self._candles and candle.timestamp == self._candles[-1].timestamp:
+        column = self._columns[-1].timestamp if self._columns else None
+        if candle.timestamp == newest:
             self._candles[-1] = candle
         else:
             self._candles.append(candle)
             del self._candles[:-_MOST_CANDLES]
-        before = self._columns[-1].timestamp if self._columns else None
         self._regroup()
-        if self._behind and self._columns[-1].timestamp != before:
+        if self._behind and self._columns[-1].timestamp != column:
             # Whoever looks back keeps seeing the same candles.
-            self._behind += 1
+            self._behind = min(self._behind + 1, self._most_behind)
         self._redraw()
 
     def set_lines(self, entry: float | None, stop: float | None) -> None:
@@ -240,9 +246,12 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
     def _frame(self) -> Frame:
         return frame(self.size.width, self.size.height, self._highest)
 
+    @property
+    def _most_behind(self) -> int:
+        return max(0, len(self._columns) - self._frame().plot_width)
+
     def _look_back(self, behind: int) -> None:
-        most = max(0, len(self._columns) - self._frame().plot_width)
-        behind = max(0, min(behind, most))
+        behind = max(0, min(behind, self._most_behind))
         if behind != self._behind:
             self._behind = behind
             self._scale = None
@@ -292,7 +301,7 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
 
     def on_resize(self, event: events.Resize) -> None:
         self._scale = None
-        self._behind = max(0, min(self._behind, len(self._columns) - self._frame().plot_width))
+        self._behind = min(self._behind, self._most_behind)
         self._redraw()
 
     def notify_style_update(self) -> None:

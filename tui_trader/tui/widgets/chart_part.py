@@ -15,8 +15,8 @@ from tui_trader.tui.widgets.chart_render import Line, Tone
 
 
 class ChartPart(Widget):
-    """The plot or the price axis. They are apart because a line is always sent to the terminal from its widget's
-    left edge: the last price, which changes most, must not resend the candles beside it."""
+    """The plot or the price axis. They are apart because a line is always sent to the terminal from its
+    widget's left edge: the last price, which changes most, must not resend the candles beside it."""
 
     ALLOW_SELECT = False
 

@@ -63,7 +63,8 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     LiveTable > .live-table--dim { color: $text-muted; }
     LiveTable > .live-table--cursor { text-style: bold; }
     LiveTable:focus > .live-table--cursor { background: $primary 30%; text-style: bold; }
-    LiveTable:nocolor:focus > .live-table--cursor { text-style: reverse; }
+    LiveTable:ansi:nocolor:focus > .live-table--cursor { text-style: reverse; }
+    LiveTable:ansi > .live-table--dim { text-style: dim; }
     LiveTable > .live-table--empty { color: $text-muted; }
     """
 
@@ -271,7 +272,9 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(self.Selected(self, key))
 
     def _show_cursor(self) -> None:
-        """Scroll the selected row into view. Only keys and clicks do: data must not move the view."""
+        """Scroll the selected row into view. Not for new data, which must not move the view."""
+        if not self.size:
+            return
         page = max(1, self.size.height - _HEADER_LINES)
         first, cursor = self._first_index, self._model.cursor
         if cursor < first:
@@ -306,14 +309,9 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _refresh_lines(self, index: int, count: int, width: int) -> None:
         """Refresh the part of these rows that can be seen."""
         top = index - self._first_index + _HEADER_LINES
-        region = Region(0, top, width, count).intersection(self._body)
-        if region:
+        body = Region(0, _HEADER_LINES, self.size.width, max(0, self.size.height - _HEADER_LINES))
+        if region := Region(0, top, width, count).intersection(body):
             self.refresh(region)
-
-    @property
-    def _body(self) -> Region:
-        width, height = self.size
-        return Region(0, _HEADER_LINES, width, max(0, height - _HEADER_LINES))
 
     def _drop_strips(self) -> None:
         self._strips.clear()
@@ -326,6 +324,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self, event: events.Resize) -> None:
         self._place()
+        self._show_cursor()
 
     def _place(self) -> None:
         self._width = self.size.width

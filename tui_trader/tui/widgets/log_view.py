@@ -81,6 +81,10 @@ class LogView(Widget, can_focus=True):
     LogView > .log-view--error { color: $error; }
     LogView > .log-view--fill { color: $success; }
     LogView > .log-view--empty { color: $text-muted; }
+    LogView:ansi > .log-view--time { text-style: dim; }
+    LogView:ansi > .log-view--debug { text-style: dim; }
+    LogView:nocolor > .log-view--warn { color: $foreground; text-style: bold; }
+    LogView:nocolor > .log-view--error { color: $foreground; text-style: bold; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -43,6 +43,8 @@ from tui_trader.venues.base import (
 from tui_trader.venues.exchange.store import BrokerOrder, ExchangeStore
 
 Post = Callable[[BrokerMessage], None]
+#: The last believed bar of a symbol in the session under way.
+LastBar = Callable[[str], Bar | None]
 #: How many of an order's open shares a fill gets; a test may make it fewer than all.
 FillSize = Callable[[BrokerOrder], int]
 
@@ -58,13 +60,15 @@ class SimBroker:
         store: ExchangeStore,
         now: Callable[[], datetime],
         post: Post,
-        fill_size: FillSize = lambda order: order.open_qty,
+        last_bar: LastBar,
+        fill_size: FillSize,
     ) -> None:
         self._account_id = account_id
         self._ticks = slippage_ticks
         self._store = store
         self._now = now
         self._post = post
+        self._last_bar = last_bar
         self._fill_size = fill_size
         self._orders: dict[ClientOrderId, BrokerOrder] = {}
         self._working: dict[str, list[BrokerOrder]] = {}
@@ -72,7 +76,6 @@ class SimBroker:
         self._number = 0
         self.cash = cash
         self.positions: dict[str, tuple[int, Decimal]] = {}  # symbol → shares, cost of them
-        self._last: dict[str, tuple[float, datetime]] = {}
         # What is left of a bar's path after a buy in it, for the protective stop that answers the fill.
         self._in_bar: dict[str, tuple[Bar, Path, Decimal]] = {}
         self._load()
@@ -80,6 +83,11 @@ class SimBroker:
     @property
     def account_id(self) -> str:
         return self._account_id
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether any order works."""
+        return bool(self._working)
 
     # ---- requests --------------------------------------------------------------------------------
 
@@ -220,12 +228,6 @@ class SimBroker:
             self._walk(symbol, bar, path_of(bar), None)
         self._store.commit()
 
-    def mark(self, bars: Iterable[Bar]) -> None:
-        """Remember the last closes."""
-        last = self._last
-        for bar in bars:
-            last[bar.symbol] = (bar.close, bar.timestamp)
-
     def end_instant(self) -> None:
         """No stop placed from now on answers a fill inside the bars just matched."""
         self._in_bar.clear()
@@ -234,10 +236,10 @@ class SimBroker:
         """At the close: market orders that met no bar get the last close; day orders expire."""
         for symbol in sorted(self._working):
             for order in list(self._working[symbol]):
-                last = self._last.get(symbol)
-                if order.spec.order_type is OrderType.MARKET and last is not None:
-                    price = at_last_close(last[0], order.spec.side, self._ticks)
-                    self._fill(order, price, last[1], order.open_qty)
+                last = self._last_bar(symbol) if order.spec.order_type is OrderType.MARKET else None
+                if last is not None:
+                    price = at_last_close(last.close, order.spec.side, self._ticks)
+                    self._fill(order, price, last.timestamp, order.open_qty)
                 elif order.spec.time_in_force is TimeInForce.DAY:
                     self._end(order, OrderState.EXPIRED, "the session ended")
                     self._post(OrderUpdate(report(order)))

@@ -1,0 +1,128 @@
+"""Hosts an engine on a thread and is the handle by which the rest of the program sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from typing import TypeVar
+
+from tui_trader.core.events import ErrorOccurred, Event
+from tui_trader.engine.bus import EventBus, QueueSubscription
+from tui_trader.engine.handle import CandleRow, Command, EngineInfo, EngineSnapshot
+from tui_trader.engine.inbox import Inbox, Query
+from tui_trader.engine.snapshot import candles_of, snapshot_of
+from tui_trader.engine.stepper import Stepper
+from tui_trader.engine.trading_engine import TradingEngine
+
+_T = TypeVar("_T")
+
+
+class EngineHost:
+    """An ``EngineHandle``. ``run`` drives the engine on the calling thread; ``start`` on one of its own.
+
+    ``on_end`` is called on the engine's thread when it has ended, however it did, and closes what the engine
+    was given (journal, venue); its argument says whether the end was clean.
+    """
+
+    def __init__(
+        self,
+        info: EngineInfo,
+        engine: TradingEngine,
+        stepper: Stepper,
+        inbox: Inbox,
+        bus: EventBus,
+        on_end: Callable[[bool], None],
+    ) -> None:
+        self._info = info
+        self._engine = engine
+        self._stepper = stepper
+        self._inbox = inbox
+        self._bus = bus
+        self._on_end = on_end
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self.failure: BaseException | None = None
+
+    # ---- life ------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Drive the engine until it has stopped. An engine that fails is kept in ``failure``."""
+        try:
+            asyncio.run(self._stepper.run())
+        except BaseException as error:
+            self.failure = error
+            if not isinstance(error, Exception):
+                raise
+            self._bus.emit(ErrorOccurred("engine", f"{type(error).__name__}: {error}", None))
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self._on_end(self.failure is None and self._engine.stopped)
+        finally:
+            self._ended.set()
+            self._refuse_queries()
+
+    def start(self) -> None:
+        """Drive the engine on a thread of its own."""
+        self._thread = threading.Thread(target=self.run, name="engine")
+        self._thread.start()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end; false when it has not come within ``timeout`` seconds."""
+        return self._ended.wait(timeout)
+
+    # ---- the handle ------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    @property
+    def stopped(self) -> bool:
+        return self._ended.is_set()
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.failure is not None else self._engine.exit_code
+
+    def subscribe(
+        self, name: str, capacity: int, kinds: Sequence[type[Event]] | None = None
+    ) -> QueueSubscription:
+        return self._bus.subscribe(name, capacity, kinds)
+
+    def send(self, command: Command) -> None:
+        self._inbox.command(command)
+
+    def snapshot(self) -> Future[EngineSnapshot]:
+        return self._ask(lambda: snapshot_of(self._engine, self._stepper.pacer.speed))
+
+    def candles(self, symbol: str) -> Future[tuple[CandleRow, ...]]:
+        return self._ask(lambda: candles_of(self._engine, symbol))
+
+    def now(self) -> datetime:
+        engine_time = self._engine.clock.now()
+        upcoming = self._stepper.next_time()
+        shown = max(engine_time, self._stepper.pacer.now())
+        return min(shown, upcoming) if upcoming is not None else engine_time
+
+    def _ask(self, answer: Callable[[], _T]) -> Future[_T]:
+        future: Future[_T] = Future()
+        if self.stopped:
+            # The state no longer changes, so any thread may read it.
+            future.set_result(answer())
+            return future
+        self._inbox.command(Query(answer, future))
+        if self.stopped:
+            self._refuse_queries()
+        return future
+
+    def _refuse_queries(self) -> None:
+        """Answer what was asked while the engine ended; nothing changes the state any more."""
+        while (message := self._inbox.take()) is not None:
+            if isinstance(message, Query) and message.future.set_running_or_notify_cancel():
+                message.future.set_result(message.answer())

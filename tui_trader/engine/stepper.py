@@ -1,0 +1,138 @@
+"""Leads an engine and a stepped venue through time together, instant by instant.
+
+Simulated market and replay, at any speed, are driven by this one loop; only the waiting between two instants
+differs. So a run at ``--speed max`` and one that is watched take the same decisions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from tui_trader.engine.clock import AcceleratedClock, VirtualClock
+from tui_trader.engine.handle import SetSpeed, Shutdown
+from tui_trader.engine.inbox import Inbox
+from tui_trader.engine.trading_engine import TradingEngine
+from tui_trader.venues.base import SteppedVenue
+
+# A night is not waited for: the market jumps to this long before the next thing that happens.
+_NIGHT = timedelta(minutes=30)
+_DAWN = timedelta(seconds=60)
+_NIGHT_SECONDS = 2.0
+# Unpaced, the loop lets other tasks of its thread run once in so many instants.
+_YIELD_EVERY = 64
+
+
+class Stepper:
+    """Owns the engine's time. Everything here runs on the engine's thread."""
+
+    def __init__(
+        self,
+        engine: TradingEngine,
+        venue: SteppedVenue,
+        inbox: Inbox,
+        clock: VirtualClock,
+        pacer: AcceleratedClock,
+    ) -> None:
+        self._engine = engine
+        self._venue = venue
+        self._inbox = inbox
+        self._clock = clock
+        self.pacer = pacer
+        self._wake = asyncio.Event()
+        self.after_instant: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        self._engine.start()
+        self.drain()
+        self._engine.end_instant()
+        self.drain()
+
+    def drain(self) -> None:
+        """Handle everything in the inbox, and what that leads to, until it is quiet."""
+        inbox, handle = self._inbox, self._engine.handle
+        while (message := inbox.take()) is not None:
+            if isinstance(message, SetSpeed):
+                self.pacer.set_speed(message.speed)
+            handle(message)
+        if inbox.order_news_lost:
+            inbox.order_news_lost = False
+            self._engine.order_news_lost()
+
+    def next_time(self) -> datetime | None:
+        """The next instant at which anything happens, in the venue or the engine."""
+        venue, timer = self._venue.next_time(), self._engine.timers.next_time()
+        if venue is None or timer is None:
+            return venue or timer
+        return min(venue, timer)
+
+    def step(self, time: datetime) -> None:
+        """One instant: matching, fills and what answers them, bars and decisions, alarms (DESIGN §9)."""
+        self._clock.advance_to(time)
+        for _ in self._venue.phases(time):
+            self.drain()
+        self._engine.run_timers()
+        self.settle()
+        self._venue.checkpoint()
+        self.after_instant()
+
+    def settle(self) -> None:
+        """Handle what is there and finish the instant; commands between two instants end here, too."""
+        self.drain()
+        self._engine.end_instant()
+        while len(self._inbox):
+            self.drain()
+            self._engine.end_instant()
+
+    async def run(self) -> None:
+        """Until the engine has stopped."""
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._wake.set)
+
+        self._inbox.wake = wake
+        try:
+            self.start()
+            steps = 0
+            while not self._engine.stopped:
+                time = self.next_time()
+                if time is None or (self._venue.next_time() is None and not self._engine.shutting_down):
+                    self._engine.handle(Shutdown("the market has no more sessions"))
+                    self.settle()
+                    continue
+                if await self._wait_for(time):
+                    self.step(time)
+                    steps += 1
+                    if steps % _YIELD_EVERY == 0:
+                        await asyncio.sleep(0)
+                else:
+                    self.settle()
+        finally:
+            self._inbox.wake = None
+
+    async def _wait_for(self, time: datetime) -> bool:
+        """Wait until it is ``time``; false when a message came first. A shutdown does not wait."""
+        if len(self._inbox):
+            return False
+        if self._engine.shutting_down:
+            return True
+        if time - self._clock.now() > _NIGHT and self._engine.schedule is None and self.pacer.speed:
+            if await self._sleep(_NIGHT_SECONDS):
+                return False
+            self.pacer.jump_to(time - _DAWN)
+        seconds = self.pacer.seconds_until(time)
+        return seconds <= 0 or not await self._sleep(seconds)
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Whether a message came within ``seconds``."""
+        self._wake.clear()
+        if len(self._inbox):
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,104 @@
+"""Strategies by name: built in, from installed packages, and from the user's own folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import stat
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tui_trader.errors import UsageError
+from tui_trader.strategies.base import Strategy, StrategyConfig
+from tui_trader.strategies.sma_cross import SmaCross
+from tui_trader.strategies.velez import Velez
+
+#: Installed packages offer strategies under this entry-point group: ``name = "package.module:Class"``.
+GROUP = "tui_trader.strategies"
+_BUILT_IN: tuple[type[Strategy], ...] = (Velez, SmaCross)
+
+
+def find_strategy(name: str, user_folder: Path | None = None) -> type[Strategy]:
+    """The strategy class called ``name``; raises ``UsageError`` with the nearest known name."""
+    for strategy in _BUILT_IN:
+        if strategy.name == name:
+            return strategy
+    known = {strategy.name for strategy in _BUILT_IN}
+    for point in entry_points(group=GROUP):
+        known.add(point.name)
+        if point.name == name:
+            return _checked(point.load(), f"entry point {point.value}")
+    if user_folder is not None and user_folder.is_dir():
+        for path in sorted(user_folder.glob("*.py")):
+            known.add(path.stem)
+            if path.stem == name:
+                return _from_file(path)
+    near = get_close_matches(name, sorted(known), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+    raise UsageError(f"unknown strategy {name!r}: {hint}")
+
+
+def strategy_config(strategy: type[Strategy], values: Mapping[str, Any], where: str) -> StrategyConfig:
+    """``values`` validated as the strategy's parameters; ``where`` names their source in an error.
+
+    Values from the environment and from ``--set`` are text: what reads as a number is taken for one.
+    """
+    try:
+        return strategy.config_type.model_validate({key: _number(value) for key, value in values.items()})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            near = get_close_matches(name, list(strategy.config_type.model_fields), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"{strategy.name} has no such parameter"
+            raise UsageError(f"{where}: {name}: {hint}") from None
+        given = f" = {first['input']}" if name else ""
+        raise UsageError(f"{where}: {name}{given}: {first['msg']}") from None
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str):
+        for kind in (int, Decimal):
+            try:
+                return kind(value)
+            except (ValueError, ArithmeticError):
+                continue
+    return value
+
+
+def _checked(found: object, source: str) -> type[Strategy]:
+    if not (inspect.isclass(found) and issubclass(found, Strategy)):
+        raise UsageError(f"{source} is not a Strategy class")
+    return found
+
+
+def _from_file(path: Path) -> type[Strategy]:
+    """The one Strategy class defined in ``path``, which only its owner may be able to change."""
+    for place in (path, path.parent):
+        if place.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise UsageError(f"{place} may be changed by others: chmod go-w {place}")
+    spec = importlib.util.spec_from_file_location(f"tui_trader_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - whatever a user's file does wrong
+        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from None
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Strategy) and value.__module__ == spec.name
+    ]
+    if len(own) != 1:
+        raise UsageError(f"{path} must define exactly one Strategy class, it defines {len(own)}")
+    own[0].name = path.stem
+    return own[0]

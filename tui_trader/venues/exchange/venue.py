@@ -1,0 +1,187 @@
+"""The simulated exchange as a venue: sessions, deliveries and matching, in the order of DESIGN §9."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from tui_trader.core.bars import Bar, BarFilter
+from tui_trader.core.calendar import Session
+from tui_trader.venues.base import BarBatch, BrokerAdapter, History, Sink, StreamState
+from tui_trader.venues.exchange.broker import FillSize, SimBroker
+from tui_trader.venues.exchange.feed import Feed
+from tui_trader.venues.exchange.store import BrokerOrder, ExchangeStore
+
+_TIME = "market_time"
+
+
+def _everything(order: BrokerOrder) -> int:
+    return order.open_qty
+
+
+class SimulatedExchange:
+    """A ``SteppedVenue`` with a ``DataStream`` and a broker of its own.
+
+    A market that an earlier run left unfinished in ``store`` goes on where it stood.
+    """
+
+    def __init__(
+        self,
+        account_id: str,
+        feed: Feed,
+        store: ExchangeStore,
+        sink: Sink,
+        now: Callable[[], datetime],
+        *,
+        cash: Decimal,
+        slippage_ticks: int,
+        max_bar_jump_pct: float,
+        fill_size: FillSize = _everything,
+    ) -> None:
+        self._feed = feed
+        self._store = store
+        self._sink = sink
+        self._now = now
+        self._max_jump = max_bar_jump_pct
+        self._filters: dict[str, BarFilter] = {}
+        self._session: Session | None = None
+        self._batches: Sequence[BarBatch] = ()
+        self._next = 0
+        self._judged: frozenset[str] = frozenset()
+        self._delivered: list[Sequence[Bar]] = []
+        left = store.fact("market")
+        #: Whether ``store`` held another market that was not finished: it is given up.
+        self.abandoned = left is not None and left != feed.identity
+        if self.abandoned:
+            store.wipe()
+        self.sim_broker = SimBroker(
+            account_id, cash, slippage_ticks, store, now, sink, self._last_bar, fill_size
+        )
+        self.broker: BrokerAdapter = self.sim_broker
+        self.resumed = self._resume()
+
+    # ---- where the market stands -----------------------------------------------------------------
+
+    def _resume(self) -> bool:
+        identity = self._store.fact("market")
+        time = self._store.fact(_TIME)
+        if identity != self._feed.identity or time is None:
+            self._store.set_fact("market", self._feed.identity)
+            self._start_session(self._feed.first_session())
+            self.start_time = self._require_session().open
+            self._checkpoint(self.start_time)
+            return False
+        self.start_time = datetime.fromisoformat(time)
+        session: Session | None = self._feed.first_session()
+        while session is not None and session.close <= self.start_time:
+            session = self._feed.session_after(session.date)
+        self._session = session
+        if session is not None:
+            self._load(session)
+            while self._next < len(self._batches) and self._batches[self._next].time <= self.start_time:
+                self._accept(self._batches[self._next])
+                self._next += 1
+        return True
+
+    def _require_session(self) -> Session:
+        if self._session is None:
+            raise ValueError("the feed has no session")
+        return self._session
+
+    def _start_session(self, session: Session) -> None:
+        self._session = session
+        self._load(session)
+        self.sim_broker.start_session()
+
+    def _load(self, session: Session) -> None:
+        self._batches = self._feed.batches(session)
+        self._judged = self._feed.needs_judging(session)
+        self._next = 0
+        self._delivered = []
+
+    def next_time(self) -> datetime | None:
+        if self._session is None:
+            return None
+        return self._batches[self._next].time if self._next < len(self._batches) else self._session.close
+
+    def checkpoint(self) -> None:
+        self._checkpoint(self._now())
+
+    def _checkpoint(self, time: datetime) -> None:
+        self._store.set_fact(_TIME, time.isoformat())
+        self._store.commit()
+
+    def finish(self, *, clean: bool) -> None:
+        if clean:
+            self._store.wipe()
+        self._store.close()
+
+    # ---- one instant -----------------------------------------------------------------------------
+
+    def phases(self, time: datetime) -> Iterator[None]:
+        """Matching and its answers until quiet, then the bars, then (at the close) what meets no bar."""
+        session = self._session
+        if session is None:
+            return
+        if self._next < len(self._batches) and self._batches[self._next].time == time:
+            batch = self._batches[self._next]
+            self._next += 1
+            for bars in self._accept(batch):
+                if self.sim_broker.has_orders:
+                    self.sim_broker.match(bars)
+                    yield
+            self.sim_broker.end_instant()
+            self._sink(batch)
+            yield
+        if time == session.close:
+            for judge in self._filters.values():
+                judge.end_session()
+            self.sim_broker.end_session()
+            yield
+            following = self._feed.session_after(session.date)
+            if following is None:
+                self._session = None
+            else:
+                self._start_session(following)
+
+    def _accept(self, batch: BarBatch) -> list[dict[str, Bar]]:
+        """The bars to match: the first believed bar of every symbol, then the second of those with two."""
+        if not self._judged:
+            self._delivered.append(batch.bars)
+            return [{bar.symbol: bar for bar in batch.bars}] if self.sim_broker.has_orders else []
+        rounds: list[dict[str, Bar]] = [{}, {}]
+        session = self._require_session()
+        believed: list[Bar] = []
+        for bar in batch.bars:
+            if bar.symbol not in self._judged:
+                rounds[0][bar.symbol] = bar
+                believed.append(bar)
+                continue
+            judge = self._filters.setdefault(bar.symbol, BarFilter(self._max_jump))
+            accepted = judge.offer(bar, session.open, batch.time).accepted
+            believed += accepted
+            for number, one in enumerate(accepted):
+                rounds[number][one.symbol] = one
+        self._delivered.append(believed)
+        return [bars for bars in rounds if bars]
+
+    def _last_bar(self, symbol: str) -> Bar | None:
+        """The last believed bar of ``symbol`` in this session."""
+        for bars in reversed(self._delivered):
+            for bar in reversed(bars):
+                if bar.symbol == symbol:
+                    return bar
+        return None
+
+    # ---- data ------------------------------------------------------------------------------------
+
+    def subscribe(self, symbols: Sequence[str]) -> None:
+        self._sink(StreamState("bars", "connected"))
+        self._sink(StreamState("trade_updates", "connected"))
+
+    def request_history(self, symbols: Sequence[str], minutes: int) -> None:
+        now = self._now()
+        for symbol in symbols:
+            bars = self._feed.history(symbol, now, minutes)
+            self._sink(History(symbol, bars, "" if bars is not None else "there are no earlier bars"))

@@ -1,0 +1,254 @@
+"""Puts a run together: settings and options in, a hosted engine out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+
+from tui_trader import __version__
+from tui_trader.config import LoadedSettings, default_config_path, default_state_dir, load_settings
+from tui_trader.core.breaker import BreakerLimits
+from tui_trader.core.calendar import Calendar, CalendarRangeError
+from tui_trader.core.events import ErrorOccurred
+from tui_trader.core.risk import RiskLimits
+from tui_trader.engine.bus import EventBus
+from tui_trader.engine.clock import AcceleratedClock, VirtualClock
+from tui_trader.engine.handle import EngineInfo
+from tui_trader.engine.host import EngineHost
+from tui_trader.engine.inbox import Inbox
+from tui_trader.engine.nyse import NyseCalendar
+from tui_trader.engine.routes import Route, SymbolClaimedTwice, strategies_for
+from tui_trader.engine.sessions import SessionRules
+from tui_trader.engine.stepper import Stepper
+from tui_trader.engine.trading_engine import EngineConfig, TradingEngine
+from tui_trader.errors import RefusedToStart, UsageError
+from tui_trader.journal.lock import InstanceLock
+from tui_trader.journal.store import JOURNAL_FILE, Journal
+from tui_trader.listeners.event_file import EventFile
+from tui_trader.listeners.log import LogListener, log_kinds
+from tui_trader.options import RunOptions
+from tui_trader.scanners.static import StaticScanner
+from tui_trader.strategies.base import Strategy
+from tui_trader.strategies.registry import find_strategy, strategy_config
+from tui_trader.venues.base import Mode
+from tui_trader.venues.exchange.feed import Feed
+from tui_trader.venues.exchange.store import ExchangeStore
+from tui_trader.venues.exchange.venue import SimulatedExchange
+from tui_trader.venues.replay.bars_file import read_bars
+from tui_trader.venues.replay.feed import ReplayFeed
+from tui_trader.venues.sim.feed import SimFeed
+
+#: The simulated market's first day unless --start says otherwise: fixed, so that a seed is enough.
+SIM_START = date(2026, 6, 1)
+_SIM_STORE = "exchange-sim.db"
+_REPLAY_STORE = "exchange-replay.db"
+_LOG_EVENTS = 50_000
+_MAX_SEED = 1_000_000
+
+
+def settings_for(options: RunOptions, environ: Mapping[str, str]) -> LoadedSettings:
+    """The configuration with the command line's word on top. Raises ``UsageError``."""
+    overrides: dict[str, object] = {
+        "routes.symbols": list(options.symbols) if options.symbols else None,
+        "control.listen": options.control,
+    }
+    return load_settings(options.config, environ, overrides)
+
+
+def venue_for(options: RunOptions, loaded: LoadedSettings) -> str:
+    """The venue that will be used: the one asked for, else alpaca with keys, else the built-in market."""
+    if options.venue is not None:
+        return options.venue
+    return "alpaca" if loaded.settings.alpaca.has_keys else "sim"
+
+
+def routed_strategies(loaded: LoadedSettings) -> list[Strategy]:
+    """One strategy a symbol, by the configured routes. Raises ``UsageError``."""
+    folder = default_config_path().parent / "strategies"
+    routes = []
+    for number, route in enumerate(loaded.settings.routes, start=1):
+        strategy = find_strategy(route.strategy, folder)
+        config = strategy_config(strategy, route.config, f"routes.{number}.config")
+        routes.append(Route(StaticScanner(route.symbols), strategy, config))
+    try:
+        return strategies_for(routes)
+    except SymbolClaimedTwice as error:
+        raise UsageError(f"routes: {error}") from None
+
+
+class Run:
+    """Everything a run owns, opened in order and closed in reverse. Raises ``TuiTraderError``s."""
+
+    def __init__(self, options: RunOptions, loaded: LoadedSettings) -> None:
+        self._options = options
+        self._loaded = loaded
+        self.state_dir = options.state_dir or default_state_dir()
+        self.venue_name = venue_for(options, loaded)
+        if self.venue_name == "alpaca":
+            raise RefusedToStart(_ALPACA_MISSING if not loaded.settings.alpaca.has_keys else _ALPACA_LATER)
+        strategies = routed_strategies(loaded)
+        calendar = NyseCalendar()
+        self._inbox = Inbox()
+        self._lock = InstanceLock(self.state_dir)
+        self._lock.acquire()
+        try:
+            self._open(strategies, calendar)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, strategies: list[Strategy], calendar: Calendar) -> None:
+        options, settings = self._options, self._loaded.settings
+        store = ExchangeStore(self.state_dir / (_SIM_STORE if self.venue_name == "sim" else _REPLAY_STORE))
+        seed = self._seed(store) if self.venue_name == "sim" else None
+        feed, last = self._feed(strategies, calendar, seed)
+        account = f"SIM-{seed}" if seed is not None else "REPLAY"
+        clock = VirtualClock(feed.first_session().open)
+        exchange = SimulatedExchange(
+            account, feed, store, self._inbox.post, clock.now, cash=options.cash,
+            slippage_ticks=options.slippage_ticks, max_bar_jump_pct=float(settings.risk.max_bar_jump_pct),
+        )  # fmt: skip
+        if seed is not None:
+            store.set_fact("seed", str(seed))
+        clock.advance_to(exchange.start_time)
+        self.bus = EventBus(clock)
+        self._events = EventFile(options.events) if options.events else None
+        self._exchange = exchange
+        self._journal = Journal.open(self.state_dir / JOURNAL_FILE, "normal")
+        self._journal.use_book(self.venue_name, account)
+        if not exchange.resumed:
+            # The market begins anew, and so does its book; one left unfinished stays readable.
+            self._journal.seal_book()
+            self._journal.use_book(self.venue_name, account)
+        self.bus.add_sink("journal", self._journal.event, market_data=False)
+        if self._events is not None:
+            self.bus.add_sink("events", self._events.write)
+        self._log = LogListener(
+            self.bus.subscribe("log", _LOG_EVENTS, log_kinds(debug=False)), self.state_dir
+        )
+        engine = TradingEngine(
+            engine_config(self._loaded, options, last), strategies, exchange.broker, exchange, calendar,
+            clock, self._journal, self.bus,
+        )  # fmt: skip
+        pacer = AcceleratedClock(exchange.start_time, options.speed)
+        stepper = Stepper(engine, exchange, self._inbox, clock, pacer)
+        if self._events is not None and options.speed is not None:
+            stepper.after_instant = self._events.flush
+        info = EngineInfo(
+            __version__, Mode(self.venue_name), self.venue_name, account,
+            tuple(strategy.symbol for strategy in strategies), str(self.state_dir), seed,
+        )  # fmt: skip
+        self.engine = engine
+        self.host = EngineHost(info, engine, stepper, self._inbox, self.bus, self._end)
+        self._log.start()
+        if exchange.abandoned:
+            self.bus.emit(
+                ErrorOccurred("venue", "another market was left unfinished here and is given up", None)
+            )
+
+    def _seed(self, store: ExchangeStore) -> int:
+        """The seed asked for, that of an unfinished market, or a new one."""
+        if self._options.seed is not None:
+            return self._options.seed
+        saved = store.fact("seed")
+        return int(saved) if saved is not None else secrets.randbelow(_MAX_SEED)
+
+    def _feed(
+        self, strategies: list[Strategy], calendar: Calendar, seed: int | None
+    ) -> tuple[Feed, date | None]:
+        """The feed, and the last session to trade."""
+        options = self._options
+        symbols = [strategy.symbol for strategy in strategies]
+        if seed is not None:
+            try:
+                feed = SimFeed(
+                    symbols, seed, calendar, options.start or SIM_START, options.cash, options.slippage_ticks
+                )
+                return feed, _nth_session(calendar, feed.first_session().date, options.sessions)
+            except CalendarRangeError as error:
+                raise UsageError(f"--start: {error}") from None
+        if not options.bars:
+            raise UsageError("--venue replay needs bars: add --bars FILE ...")
+        table = read_bars(options.bars, frozenset(symbols), options.skip_bad)
+        replay = ReplayFeed(
+            table, calendar, options.start, warm=options.warmup != "none",
+            max_bar_jump_pct=float(self._loaded.settings.risk.max_bar_jump_pct), cash=options.cash,
+            ticks=options.slippage_ticks,
+        )  # fmt: skip
+        sessions = replay.live_sessions
+        count = min(options.sessions or len(sessions), len(sessions))
+        return replay, sessions[count - 1].date
+
+    def _end(self, clean: bool) -> None:
+        """The engine has ended: close what it was given."""
+        engine = self.engine
+        done = clean and engine.manager.flat and not engine.portfolio.positions
+        if done:
+            self._journal.seal_book()
+        self._journal.close()
+        self._exchange.finish(clean=done)
+        if self._events is not None:
+            self._events.close()
+        self._log.stop()
+        self._lock.release()
+
+    def abandon(self) -> None:
+        """The run cannot begin after all: close everything."""
+        self._end(False)
+
+    @property
+    def control_listen(self) -> str:
+        """Where the control API is to listen, or ``off``."""
+        return self._loaded.settings.control.listen
+
+    @property
+    def events_problem(self) -> str | None:
+        """What went wrong with the event file, if anything."""
+        return self._events.problem if self._events is not None else None
+
+
+def _nth_session(calendar: Calendar, first: date, sessions: int | None) -> date | None:
+    if sessions is None:
+        return None
+    day = first
+    for _ in range(sessions - 1):
+        day = calendar.next_session(day).date
+    return day
+
+
+def engine_config(loaded: LoadedSettings, options: RunOptions, last_session: date | None) -> EngineConfig:
+    """What the engine is told, from the settings."""
+    risk, session = loaded.settings.risk, loaded.settings.session
+    return EngineConfig(
+        RiskLimits(
+            Decimal(risk.max_risk_per_trade_pct), Decimal(risk.max_risk_per_trade),
+            Decimal(risk.max_position_pct), risk.max_open_positions, Decimal(risk.max_gross_exposure_pct),
+            Decimal(risk.max_order_value), risk.max_entries_per_symbol_per_day, risk.max_entries_per_day,
+            Decimal(risk.max_volume_pct), risk.max_orders_per_minute, Decimal(risk.price_collar_pct),
+        ),
+        BreakerLimits(
+            Decimal(risk.max_daily_loss_pct), risk.consecutive_loss_pause,
+            Decimal(risk.consecutive_loss_min_r),
+        ),
+        SessionRules(session.no_entries_before_close_min, session.flatten_before_close_min),
+        float(risk.max_bar_jump_pct),
+        session.shutdown_positions,
+        warmup=options.warmup != "none",
+        last_session=last_session,
+        heartbeat=timedelta(minutes=1),
+        skip_nights=True,
+    )  # fmt: skip
+
+
+_ALPACA_MISSING = "--venue alpaca needs keys: set APCA_API_KEY_ID and APCA_API_SECRET_KEY, or run --venue sim"
+_ALPACA_LATER = (
+    "the Alpaca venue is not part of this version yet: run --venue sim or --venue replay (keys were found)"
+)
+
+
+def load(options: RunOptions) -> LoadedSettings:
+    """Settings for ``options`` from the process's own environment."""
+    return settings_for(options, os.environ)
