@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -550,3 +551,30 @@ async def test_warming_up_shows_how_far_it_is() -> None:
 async def test_orders_are_counted_where_they_are_not_shown() -> None:
     async with running(size=(80, 24)) as pilot:
         assert f"{len(ORDERS)} working orders" in screen_text(pilot)
+
+
+async def test_a_signal_shuts_the_engine_down_and_leaves_when_it_has_stopped() -> None:
+    engine = FakeEngine()
+    async with running(engine) as pilot:
+        app = pilot.app
+        assert isinstance(app, TraderApp)
+        app.on_signal(signal.SIGTERM)
+        await settle(pilot, 1)
+        assert engine.sent == [Shutdown(reason="SIGTERM")]
+        assert not app._exit
+        engine.stopped = True
+        await settle(pilot, 1)
+        assert app._exit
+    assert not app.forced
+
+
+async def test_a_second_signal_leaves_at_once() -> None:
+    engine = FakeEngine()
+    async with running(engine) as pilot:
+        app = pilot.app
+        assert isinstance(app, TraderApp)
+        app.on_signal(signal.SIGINT)
+        app.on_signal(signal.SIGINT)
+        await pilot.pause()
+        assert app._exit
+    assert app.forced

@@ -1,4 +1,4 @@
-"""How the screens look. After a wanted change: pytest tests/tui --snapshot-update, and look at the pictures."""
+"""How the screens look. After a wanted change: --snapshot-update, and look at the pictures."""
 
 from __future__ import annotations
 

@@ -13,10 +13,11 @@ INTERVALS: Final = (1, 2, 5, 10, 15)
 
 
 class Candle(NamedTuple):
-    """``start`` is the window's aware UTC start; ``complete`` means that every minute had a bar."""
+    """``start`` and ``end`` bound the window, aware UTC; ``complete`` means that every minute had a bar."""
 
     symbol: str
     start: datetime
+    end: datetime
     minutes: int
     open: float
     high: float
@@ -25,10 +26,6 @@ class Candle(NamedTuple):
     volume: int
     bars: int
     complete: bool
-
-    @property
-    def end(self) -> datetime:
-        return self.start + self.minutes * MINUTE
 
 
 class CandleAggregator:
@@ -39,12 +36,13 @@ class CandleAggregator:
     """
 
     __slots__ = (
-        "_bars", "_close", "_high", "_interval", "_last_minute", "_low", "_open", "_open_time", "_start",
-        "_volume", "_window_end", "minutes", "symbol",
+        "_bars", "_close", "_end", "_high", "_interval", "_last_minute", "_low", "_open", "_open_time",
+        "_start", "_volume", "_window_end", "minutes", "symbol",
     )  # fmt: skip
 
     # The forming candle; meaningful while ``_bars`` is positive.
     _start: datetime
+    _end: datetime
     _last_minute: datetime
     _open: float
     _high: float
@@ -113,8 +111,8 @@ class CandleAggregator:
         if self._open_time is None:
             raise RuntimeError(f"{self.symbol}: a bar before start_session")
         self._start = bar.timestamp - (bar.timestamp - self._open_time) % self._interval
-        self._window_end = self._start + self._interval
-        self._last_minute = self._window_end - MINUTE
+        self._end = self._window_end = self._start + self._interval
+        self._last_minute = self._end - MINUTE
         self._open, self._high, self._low, self._close = bar.open, bar.high, bar.low, bar.close
         self._volume = bar.volume
         self._bars = 1
@@ -122,6 +120,6 @@ class CandleAggregator:
     def _emit(self) -> Candle:
         bars, self._bars = self._bars, 0
         return Candle(
-            self.symbol, self._start, self.minutes, self._open, self._high, self._low, self._close,
+            self.symbol, self._start, self._end, self.minutes, self._open, self._high, self._low, self._close,
             self._volume, bars, bars == self.minutes,
         )  # fmt: skip

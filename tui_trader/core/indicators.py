@@ -8,6 +8,7 @@ to 1e-9 relative. Values that are not warm yet are NaN.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol, assert_never
@@ -240,3 +241,29 @@ class IndicatorCalculator:
         for name, follower in zip(self._names, self._streams, strict=True):
             now[name] = follower.update(high, low, close, volume, session)
         self.count += 1
+
+    def preload(
+        self,
+        highs: Sequence[float],
+        lows: Sequence[float],
+        closes: Sequence[float],
+        volumes: Sequence[int],
+        sessions: Sequence[datetime],
+    ) -> dict[str, list[float]]:
+        """Take many closed candles at once, the same as ``update`` for each; every indicator's values."""
+        series: dict[str, list[float]] = {}
+        for name, follower in zip(self._names, self._streams, strict=True):
+            update = follower.update
+            values = [
+                update(high, low, close, volume, session)
+                for high, low, close, volume, session in zip(
+                    highs, lows, closes, volumes, sessions, strict=True
+                )
+            ]
+            series[name] = values
+            if len(values) > 1:
+                self.now[name] = values[-2]
+            if values:
+                self.before[name], self.now[name] = self.now[name], values[-1]
+        self.count += len(closes)
+        return series

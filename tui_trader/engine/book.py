@@ -61,7 +61,7 @@ class SymbolBook:
 
     @property
     def idle(self) -> bool:
-        return not any(True for _ in self.live_orders())
+        return next(self.live_orders(), None) is None
 
     def drop(self, order: Order) -> None:
         """``order`` has ended."""

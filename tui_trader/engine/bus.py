@@ -60,6 +60,9 @@ class QueueSubscription:
         self._bus.unsubscribe(self)
 
 
+_Audience = tuple[tuple[tuple[str, Sink], ...], tuple[QueueSubscription, ...]]
+
+
 class EventBus:
     """``emit`` belongs to the engine's thread; subscribing may be done from any."""
 
@@ -70,6 +73,7 @@ class EventBus:
         self._market_sinks: tuple[tuple[str, Sink], ...] = ()
         self._subscriptions: tuple[QueueSubscription, ...] = ()
         self._changing = threading.Lock()
+        self._audiences: dict[type[Event], _Audience] = {}
         self.sink_failures: dict[str, int] = {}
 
     @property
@@ -82,6 +86,7 @@ class EventBus:
         self._sinks = (*self._sinks, (name, sink))
         if market_data:
             self._market_sinks = (*self._market_sinks, (name, sink))
+        self._audiences = {}
 
     def subscribe(
         self, name: str, capacity: int, kinds: Iterable[type[Event]] | None = None
@@ -90,16 +95,30 @@ class EventBus:
         subscription = QueueSubscription(self, name, capacity, wanted)
         with self._changing:
             self._subscriptions = (*self._subscriptions, subscription)
+            self._audiences = {}
         return subscription
 
     def unsubscribe(self, subscription: QueueSubscription) -> None:
         with self._changing:
             self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
+            self._audiences = {}
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether anybody listens to ``kind``; market data is not built otherwise."""
-        sinks = self._market_sinks if kind in MARKET_DATA else self._sinks
-        return bool(sinks) or any(s.kinds is None or kind in s.kinds for s in self._subscriptions)
+        sinks, queues = self._audience(kind)
+        return bool(sinks or queues)
+
+    def _audience(self, kind: type[Event]) -> _Audience:
+        """Who listens to ``kind``; worked out once, until somebody comes or goes."""
+        # A subscription from another thread replaces the whole cache, so what is worked out here from the
+        # subscriptions before it lands in the old one.
+        audiences = self._audiences
+        audience = audiences.get(kind)
+        if audience is None:
+            sinks = self._market_sinks if kind in MARKET_DATA else self._sinks
+            queues = tuple(s for s in self._subscriptions if s.kinds is None or kind in s.kinds)
+            audience = audiences[kind] = (sinks, queues)
+        return audience
 
     def count_unheard(self) -> None:
         """An event happened that nobody listens to: it has its number all the same."""
@@ -108,18 +127,18 @@ class EventBus:
     def emit(self, event: Event) -> None:
         self._seq += 1
         published = Published(self._seq, self._clock.now(), event)
-        kind = type(event)
-        for name, sink in self._market_sinks if kind in MARKET_DATA else self._sinks:
+        sinks, queues = self._audience(type(event))
+        for name, sink in sinks:
             try:
                 sink(published)
             except Exception as error:  # noqa: BLE001 - no listener may stop the engine
                 self._drop_sink(name, error)
-        for subscription in self._subscriptions:
-            if subscription.kinds is None or kind in subscription.kinds:
-                subscription.put(published)
+        for queue in queues:
+            queue.put(published)
 
     def _drop_sink(self, name: str, error: Exception) -> None:
         self.sink_failures[name] = self.sink_failures.get(name, 0) + 1
         self._sinks = tuple(s for s in self._sinks if s[0] != name)
         self._market_sinks = tuple(s for s in self._market_sinks if s[0] != name)
+        self._audiences = {}
         self.emit(ErrorOccurred("bus", f"listener {name} failed and was dropped: {error}", None))

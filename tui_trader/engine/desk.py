@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 
 from tui_trader.core.bars import BarFilter
@@ -13,6 +14,7 @@ from tui_trader.core.rule import CandleView
 from tui_trader.engine.handle import CandleRow
 from tui_trader.strategies.base import Strategy
 
+_NAN = float("nan")
 CHART_CANDLES = 1000
 _VOLUME_BARS = 20
 
@@ -81,25 +83,40 @@ class SymbolDesk:
     def take_candle(self, candle: Candle) -> CandleView:
         """Feed the indicators; the view on this candle."""
         calculator = self.calculator
-        calculator.update(candle.high, candle.low, candle.close, candle.volume, self.session_open)
-        end = candle.end
+        _, start, end, _, open_, high, low, close, volume, _, _ = candle
+        calculator.update(high, low, close, volume, self.session_open)
         view = self.view
-        view.start, view.end = candle.start, end
-        view.open, view.high, view.low, view.close = candle.open, candle.high, candle.low, candle.close
-        view.volume = candle.volume
+        view.start, view.end = start, end
+        view.open, view.high, view.low, view.close, view.volume = open_, high, low, close, volume
         view.count = calculator.count
-        view.now, view.before = calculator.now, calculator.before
+        now = view.now = calculator.now
+        view.before = calculator.before
         if self.exit_stamp is None:
             view.candles_since_exit = None
         else:
             if end > self.exit_stamp:
                 self.since_exit += 1
             view.candles_since_exit = self.since_exit
-        nan = float("nan")
         self.chart.append(
             CandleRow(
-                candle.start, candle.open, candle.high, candle.low, candle.close, candle.volume,
-                view.now.get("sma_fast", nan), view.now.get("sma_slow", nan),
+                start, open_, high, low, close, volume, now.get("sma_fast", _NAN), now.get("sma_slow", _NAN)
             )
-        )  # fmt: skip
+        )
         return view
+
+    def preload(
+        self,
+        starts: Sequence[datetime],
+        opens: Sequence[float],
+        highs: Sequence[float],
+        lows: Sequence[float],
+        closes: Sequence[float],
+        volumes: Sequence[int],
+        sessions: Sequence[datetime],
+    ) -> None:
+        """Feed the indicators many candles at once; ``sessions`` are the opens of the candles' sessions."""
+        series = self.calculator.preload(highs, lows, closes, volumes, sessions)
+        unknown = [_NAN] * len(closes)
+        fast, slow = series.get("sma_fast", unknown), series.get("sma_slow", unknown)
+        rows = zip(starts, opens, highs, lows, closes, volumes, fast, slow, strict=True)
+        self.chart.extend(map(CandleRow._make, rows))

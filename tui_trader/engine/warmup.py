@@ -15,6 +15,7 @@ from tui_trader.core.rule import CandleView
 from tui_trader.engine.desk import SymbolDesk
 from tui_trader.venues.base import BarColumns
 
+_SETTLING_CANDLES = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -116,25 +117,20 @@ def _in_arrays(
     high = np.maximum.reduceat(columns.high[:end], first)
     low = np.minimum.reduceat(columns.low[:end], first)
     volume = np.add.reduceat(columns.volume[:end], first)
-    # A few times what the slowest indicator needs: averages that never forget have settled by then.
-    skip = max(0, len(first) - 2 * desk.required)
-    shown = -1
-    for at, to, top, bottom, traded in zip(
-        first[skip:].tolist(), last[skip:].tolist(), high[skip:].tolist(), low[skip:].tolist(),
-        volume[skip:].tolist(), strict=True,
-    ):  # fmt: skip
-        number = int(session[at])
-        if number != shown:
-            desk.start_session(sessions[number].open)
-            shown = number
-        bars = to - at + 1
-        desk.take_candle(
-            Candle(
-                desk.symbol, from_epoch_minute(int(start[at])), minutes, float(columns.open[at]), top, bottom,
-                float(columns.close[to]), traded, bars, bars == minutes,
-            )
-        )  # fmt: skip
-        desk.last = float(columns.close[to])
+    # More than the slowest indicator needs: averages that never quite forget have settled by then.
+    skip = max(0, len(first) - desk.required - _SETTLING_CANDLES)
+    first, last = first[skip:], last[skip:]
+    numbers = session[first].tolist()
+    stamps = {number: sessions[number].open for number in set(numbers)}
+    for number in sorted(stamps):
+        desk.start_session(stamps[number])
+        desk.last = float(columns.close[int(last[np.searchsorted(numbers, number, side="right") - 1])])
+    since_open = (start[first] - opens[numbers]).tolist()
+    desk.preload(
+        [stamps[n] + timedelta(minutes=m) for n, m in zip(numbers, since_open, strict=True)],
+        columns.open[first].tolist(), high[skip:].tolist(), low[skip:].tolist(), columns.close[last].tolist(),
+        volume[skip:].tolist(), [stamps[n] for n in numbers],
+    )  # fmt: skip
     for volume_of_bar in columns.volume[max(0, end - 20) : end].tolist():
         desk.volumes.append(volume_of_bar)
     final = from_epoch_minute(int(minute[-1]))

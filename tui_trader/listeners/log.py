@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tui_trader.core.events import EVENT_TYPES, BarReceived, Event, Heartbeat, Published, iso_utc
+from tui_trader.core.events import EVENT_TYPES, MARKET_DATA, Event, Heartbeat, Published, iso_utc
 from tui_trader.engine.handle import Subscription
 from tui_trader.listeners.event_lines import LineEncoder
 
 LOG_FILE: Final = "tui-trader.log"
 
-#: Left out unless debugging: they say nothing that the candles do not.
-_NOISE: Final = frozenset({BarReceived, Heartbeat})
+#: Left out unless debugging: market data can be had elsewhere.
+_NOISE: Final = MARKET_DATA | {Heartbeat}
 
 _INTERVAL_S: Final = 0.25
 _STOP_WAIT_S: Final = 5.0

@@ -18,6 +18,7 @@ from tui_trader.tui.formats import NOTHING, age, clock, multiple, price, signed
 from tui_trader.tui.glyphs import GlyphSet
 from tui_trader.tui.palette import Palette
 from tui_trader.tui.widgets.live_table import Column, Row
+from tui_trader.tui.widgets.plain_text import clean
 
 _DAY_WIDTH: Final = 8
 
@@ -169,7 +170,7 @@ def order_row(order: OrderView, paint: Palette) -> Row:
 
 def copied(row: Row) -> str:
     """A row as tab-separated text for the clipboard."""
-    return "\t".join(str(cell).strip() for cell in row.cells)
+    return "\t".join(clean(str(cell)).strip() for cell in row.cells)
 
 
 def _signal(line: SymbolLine, paint: Palette, room: int) -> Text:

@@ -7,6 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from tui_trader.tui.widgets.plain_text import clean
 
 if TYPE_CHECKING:
     from tui_trader.tui.screens.trading import TradingScreen
@@ -25,14 +28,15 @@ class TraderCommands(Provider):
 
     async def discover(self) -> Hits:
         for entry in self._actions():
-            yield DiscoveryHit(entry.name, entry.run, help=entry.help)
+            yield DiscoveryHit(Content(entry.name), entry.run, text=entry.name, help=entry.help)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for entry in (*self._actions(), *self._symbols()):
             score = matcher.match(entry.name)
             if score > 0:
-                yield Hit(score, matcher.highlight(entry.name), entry.run, help=entry.help)
+                # Not the matcher's highlight: it would parse a symbol as markup.
+                yield Hit(score, Content(entry.name), entry.run, text=entry.name, help=entry.help)
 
     @property
     def _trading(self) -> TradingScreen:
@@ -53,4 +57,4 @@ class TraderCommands(Provider):
         screen = self._trading
         if screen.link is not None:
             for symbol in screen.link.model.picture.lines:
-                yield Entry(f"Show {symbol}", "symbol", partial(screen.choose_symbol, symbol))
+                yield Entry(f"Show {clean(symbol)}", "symbol", partial(screen.choose_symbol, symbol))

@@ -12,6 +12,7 @@ from tui_trader.tui.formats import dollars, multiple, signed
 from tui_trader.tui.glyphs import GlyphSet
 from tui_trader.tui.lines import day_loss_used
 from tui_trader.tui.picture import Picture
+from tui_trader.tui.widgets.plain_text import clean
 
 _LABEL = 11
 _LINES_EACH = 3
@@ -27,7 +28,7 @@ def routes(picture: Picture, width: int, height: int) -> Content:
         members = by_strategy[name]
         held = [line.symbol for line in members if line.state is SymbolState.LONG]
         armed = [line.symbol for line in members if line.state is SymbolState.ARMED]
-        lines.append(Content.assemble((name, "bold $strong"), (f"  {len(members)} symbols", "$muted")))
+        lines.append(Content.assemble((clean(name), "bold $strong"), (f"  {len(members)} symbols", "$muted")))
         lines.append(
             Content.assemble((_names("long", held), "$gain"), (_names("armed", armed), "$attention"))
         )
@@ -85,7 +86,7 @@ def _score(picture: Picture, strategy: str) -> Content:
 
 
 def _names(word: str, symbols: list[str]) -> str:
-    return f"  {word} {' '.join(symbols)}" if symbols else ""
+    return f"  {word} {clean(' '.join(symbols))}" if symbols else ""
 
 
 def _gauge(label: str, share: float, text: str, cells: int, glyphs: GlyphSet) -> Content:
@@ -102,7 +103,7 @@ def _fact(label: str, text: str, style: str) -> Content:
 def _streak(picture: Picture) -> Content:
     breaker = picture.breaker
     if breaker.tripped:
-        return _fact("breaker", f"tripped: {breaker.rule}", "bold $danger")
+        return _fact("breaker", f"tripped: {clean(breaker.rule)}", "bold $danger")
     losses = f"{breaker.losses_in_a_row} of {breaker.loss_limit} losses in a row"
     return _fact("breaker", losses, "$attention" if breaker.losses_in_a_row else "")
 
@@ -110,5 +111,5 @@ def _streak(picture: Picture) -> Content:
 def _protection(picture: Picture) -> Content:
     naked = picture.unprotected
     if naked:
-        return _fact("stops", f"missing: {' '.join(naked)}", "bold $danger")
+        return _fact("stops", f"missing: {clean(' '.join(naked))}", "bold $danger")
     return _fact("stops", "working" if picture.positions else "—", "$gain" if picture.positions else "$muted")

@@ -10,6 +10,7 @@ from tui_trader.core.money import ZERO, to_decimal
 from tui_trader.core.orders import TERMINAL
 from tui_trader.engine.handle import OrderView, PositionView
 from tui_trader.tui.formats import dollars, price, signed
+from tui_trader.tui.widgets.plain_text import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class CloseAction:
     @property
     def text(self) -> str:
         verb = "sell" if self.qty > 0 else "buy"
-        return f"{verb} {abs(self.qty)} {self.symbol} at market ≈ ${dollars(self.value)}"
+        return f"{verb} {abs(self.qty)} {clean(self.symbol)} at market ≈ ${dollars(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +100,6 @@ def _close(position: PositionView) -> CloseAction:
 def _order_text(order: OrderView) -> str:
     at = order.stop_price if order.stop_price is not None else order.limit_price
     where = "" if at is None else f" @ {price(at)}"
-    return f"{order.role.value.lower()} {order.symbol} {order.side} {order.qty - order.filled_qty}{where}"
+    return (
+        f"{order.role.value.lower()} {clean(order.symbol)} {order.side} {order.qty - order.filled_qty}{where}"
+    )

@@ -25,6 +25,7 @@ from tui_trader.tui.widgets.candle_chart import CandleChart, FillMark
 from tui_trader.tui.widgets.chart_scale import candle_minutes
 from tui_trader.tui.widgets.live_table import LiveTable, Row
 from tui_trader.tui.widgets.log_view import LogLine, LogView
+from tui_trader.tui.widgets.plain_text import clean
 
 _STARTING = "the engine is starting"
 #: Cells for a signal's word at least, and what the watchlist's other columns take when all are shown.
@@ -234,7 +235,7 @@ class Panes(Container):
         # Setting a title repaints the whole border: only when it reads differently.
         if self._titles.get(pane.id or "") != text:
             self._titles[pane.id or ""] = text
-            pane.border_title = Content(text) + legend
+            pane.border_title = Content(clean(text)) + legend
 
 
 def no_positions(model: ViewModel) -> str:

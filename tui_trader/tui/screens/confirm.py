@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui_trader.tui.screens.dialog import Choice, title
+from tui_trader.tui.widgets.plain_text import clean
 
 
 class ConfirmScreen(ModalScreen[bool]):
@@ -33,7 +34,7 @@ class ConfirmScreen(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -attention") as box:
             box.border_title = title(self._word)
-            yield Static(Content(self._text), classes="body", markup=False)
+            yield Static(Content(clean(self._text)), classes="body", markup=False)
             with Horizontal(classes="choices -row"):
                 yield Choice(self._word, id="yes", key="y")
                 yield Choice("Cancel", id="no", key="Esc")

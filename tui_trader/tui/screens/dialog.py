@@ -8,6 +8,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from tui_trader.tui.widgets.plain_text import clean
+
 
 class Choice(Static, can_focus=True):
     """One thing to choose: Enter, space or a click."""
@@ -40,4 +42,4 @@ class Choice(Static, can_focus=True):
 
 def title(text: str) -> Content:
     """A border title: text, never markup."""
-    return Content(text)
+    return Content(clean(text))

@@ -17,6 +17,7 @@ from tui_trader.tui.flatten_plan import FlattenPlan
 from tui_trader.tui.formats import signed
 from tui_trader.tui.link import EngineLink
 from tui_trader.tui.screens.dialog import Choice, title
+from tui_trader.tui.widgets.plain_text import clean
 from tui_trader.venues.base import Mode
 
 WORD = "FLATTEN"
@@ -163,12 +164,12 @@ class FlattenScreen(ModalScreen[None]):
         symbols = sorted({close.symbol for close in self._plan.closes} | set(left))
         rows = []
         for symbol in symbols:
+            name = clean(symbol)
             if symbol in left:
-                rows.append(
-                    Content.assemble(("… ", "$attention"), f"{symbol}  {abs(left[symbol])} shares left")
-                )
+                shares = f"{name}  {abs(left[symbol])} shares left"
+                rows.append(Content.assemble(("… ", "$attention"), shares))
             else:
-                rows.append(Content.assemble(("✓ ", "$gain"), f"{symbol}  flat"))
+                rows.append(Content.assemble(("✓ ", "$gain"), f"{name}  flat"))
         if plan.cancels:
             rows.append(Content.assemble(("… ", "$attention"), f"{len(plan.cancels)} orders still work"))
         elif self._plan.cancels:

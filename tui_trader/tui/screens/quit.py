@@ -16,6 +16,7 @@ from tui_trader.engine.handle import PositionsPolicy
 from tui_trader.tui.formats import signed
 from tui_trader.tui.link import EngineLink
 from tui_trader.tui.screens.dialog import Choice, title
+from tui_trader.tui.widgets.plain_text import clean
 
 
 class QuitScreen(ModalScreen[PositionsPolicy | None]):
@@ -51,7 +52,7 @@ class QuitScreen(ModalScreen[PositionsPolicy | None]):
         """Follow the engine: what is open, and whether all of it is protected."""
         picture = self._link.model.picture
         lines = [
-            f"{position.symbol} {position.qty} shares, {signed(position.unrealized_pnl)}"
+            f"{clean(position.symbol)} {position.qty} shares, {signed(position.unrealized_pnl)}"
             for position in picture.positions.values()
         ]
         lines.append(f"{len(picture.live_orders)} working orders")
@@ -60,7 +61,7 @@ class QuitScreen(ModalScreen[PositionsPolicy | None]):
         self.query_one("#keep").set_class(bool(naked), "-off")
         note = self.query_one("#note", Static)
         note.display = bool(naked)
-        note.update(Content(f"not protected: {' '.join(naked)} has no working stop"))
+        note.update(Content(f"not protected: {clean(' '.join(naked))} has no working stop"))
 
     def action_close_all(self) -> None:
         self.dismiss("close")

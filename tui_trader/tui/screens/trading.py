@@ -27,6 +27,7 @@ from tui_trader.tui.palette import make_palette
 from tui_trader.tui.panes import Panes, TextLine
 from tui_trader.tui.settings import UiSettings
 from tui_trader.tui.widgets.live_table import LiveTable
+from tui_trader.tui.widgets.plain_text import clean
 from tui_trader.venues.base import Mode
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class TradingScreen(Screen[None]):
         self._banner.set_class(shown is not None, "-shown")
         if shown is not None:
             self._banner.set_class(shown.danger, "-danger")
-            self._banner.show(Content(shown.text))
+            self._banner.show(Content(clean(shown.text)))
 
     def _paint_keys(self) -> None:
         self._keys.show(keys_line(self, self.size.width))
@@ -338,7 +339,7 @@ class TradingScreen(Screen[None]):
         return [] if self.link is None else list(self.link.model.picture.live_orders)
 
     def _say(self, text: str) -> None:
-        self.notify(text, markup=False, timeout=4)
+        self.notify(clean(text), markup=False, timeout=4)
 
 
 def _nearest_speed(speed: float | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class Feed(Protocol):
     def session_after(self, day: date) -> Session | None:
         """The next session to trade, None when there is no more."""
 
-    def batches(self, session: Session) -> Sequence[BarBatch]:
+    def batches(self, session: Session) -> Iterable[BarBatch]:
         """What is delivered in ``session``, in order of time; a bar one minute after its stamp."""
 
     def needs_judging(self, session: Session) -> frozenset[str]:

@@ -46,10 +46,10 @@ class SimulatedExchange:
         self._max_jump = max_bar_jump_pct
         self._filters: dict[str, BarFilter] = {}
         self._session: Session | None = None
-        self._batches: Sequence[BarBatch] = ()
-        self._next = 0
+        self._batches: Iterator[BarBatch] = iter(())
+        self._upcoming: BarBatch | None = None
         self._judged: frozenset[str] = frozenset()
-        self._delivered: list[Sequence[Bar]] = []
+        self._last: dict[str, Bar] = {}
         left = store.fact("market")
         #: Whether ``store`` held another market that was not finished: it is given up.
         self.abandoned = left is not None and left != feed.identity
@@ -79,9 +79,8 @@ class SimulatedExchange:
         self._session = session
         if session is not None:
             self._load(session)
-            while self._next < len(self._batches) and self._batches[self._next].time <= self.start_time:
-                self._accept(self._batches[self._next])
-                self._next += 1
+            while self._upcoming is not None and self._upcoming.time <= self.start_time:
+                self._accept(self._take())
         return True
 
     def _require_session(self) -> Session:
@@ -95,15 +94,23 @@ class SimulatedExchange:
         self.sim_broker.start_session()
 
     def _load(self, session: Session) -> None:
-        self._batches = self._feed.batches(session)
+        self._batches = iter(self._feed.batches(session))
         self._judged = self._feed.needs_judging(session)
-        self._next = 0
-        self._delivered = []
+        self._upcoming = next(self._batches, None)
+        self._last = {}
+
+    def _take(self) -> BarBatch:
+        """The next delivery, which there must be."""
+        batch = self._upcoming
+        if batch is None:
+            raise ValueError("nothing is left to deliver in this session")
+        self._upcoming = next(self._batches, None)
+        return batch
 
     def next_time(self) -> datetime | None:
         if self._session is None:
             return None
-        return self._batches[self._next].time if self._next < len(self._batches) else self._session.close
+        return self._upcoming.time if self._upcoming is not None else self._session.close
 
     def checkpoint(self) -> None:
         self._checkpoint(self._now())
@@ -124,9 +131,8 @@ class SimulatedExchange:
         session = self._session
         if session is None:
             return
-        if self._next < len(self._batches) and self._batches[self._next].time == time:
-            batch = self._batches[self._next]
-            self._next += 1
+        if self._upcoming is not None and self._upcoming.time == time:
+            batch = self._take()
             for bars in self._accept(batch):
                 if self.sim_broker.has_orders:
                     self.sim_broker.match(bars)
@@ -148,31 +154,25 @@ class SimulatedExchange:
     def _accept(self, batch: BarBatch) -> list[dict[str, Bar]]:
         """The bars to match: the first believed bar of every symbol, then the second of those with two."""
         if not self._judged:
-            self._delivered.append(batch.bars)
-            return [{bar.symbol: bar for bar in batch.bars}] if self.sim_broker.has_orders else []
+            bars = {bar.symbol: bar for bar in batch.bars}
+            self._last.update(bars)
+            return [bars]
         rounds: list[dict[str, Bar]] = [{}, {}]
         session = self._require_session()
-        believed: list[Bar] = []
         for bar in batch.bars:
             if bar.symbol not in self._judged:
                 rounds[0][bar.symbol] = bar
-                believed.append(bar)
                 continue
             judge = self._filters.setdefault(bar.symbol, BarFilter(self._max_jump))
-            accepted = judge.offer(bar, session.open, batch.time).accepted
-            believed += accepted
-            for number, one in enumerate(accepted):
+            for number, one in enumerate(judge.offer(bar, session.open, batch.time).accepted):
                 rounds[number][one.symbol] = one
-        self._delivered.append(believed)
-        return [bars for bars in rounds if bars]
+        for believed in rounds:
+            self._last.update(believed)
+        return [believed for believed in rounds if believed]
 
     def _last_bar(self, symbol: str) -> Bar | None:
         """The last believed bar of ``symbol`` in this session."""
-        for bars in reversed(self._delivered):
-            for bar in reversed(bars):
-                if bar.symbol == symbol:
-                    return bar
-        return None
+        return self._last.get(symbol)
 
     # ---- data ------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -60,9 +60,9 @@ class SimFeed:
             self._cached = (index, self._market.session_bars(index, session))
         return self._cached[1]
 
-    def batches(self, session: Session) -> Sequence[BarBatch]:
+    def batches(self, session: Session) -> Iterable[BarBatch]:
         self._history.clear()  # warm-up asks for all symbols before the first delivery, so it is over
-        return _Batches(self._bars(session))
+        return _deliveries(self._bars(session))
 
     def needs_judging(self, session: Session) -> frozenset[str]:
         return frozenset()  # the market makes no bar that could be doubted; see its tests
@@ -109,28 +109,18 @@ class SimFeed:
         return self._history[index]
 
 
-class _Batches(Sequence[BarBatch]):
-    """A session's deliveries, minute by minute, made when they are asked for."""
-
-    def __init__(self, bars: SessionBars) -> None:
-        self._symbols = bars.symbols
-        self._open_time = bars.session.open
-        self._minutes = np.flatnonzero(bars.present.any(axis=0)).tolist()
-        self._columns = [
-            np.ascontiguousarray(column.T)
-            for column in (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.present)
-        ]
-
-    def __len__(self) -> int:
-        return len(self._minutes)
-
-    def __getitem__(self, index: int) -> BarBatch:  # type: ignore[override]
-        minute = self._minutes[index]
-        stamp = self._open_time + minute * MINUTE
-        open_, high, low, close, volume, present = (column[minute].tolist() for column in self._columns)
-        rows = zip(self._symbols, open_, high, low, close, volume, present, strict=True)
-        bars = [Bar(s, stamp, o, h, lo, c, v) for s, o, h, lo, c, v, there in rows if there]
-        return BarBatch(stamp + MINUTE, bars)
+def _deliveries(bars: SessionBars) -> Iterator[BarBatch]:
+    """A session minute by minute; bars are made when their time comes."""
+    columns = [
+        np.ascontiguousarray(column.T)
+        for column in (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.present)
+    ]
+    for minute in np.flatnonzero(bars.present.any(axis=0)).tolist():
+        stamp = bars.session.open + minute * MINUTE
+        open_, high, low, close, volume, present = (column[minute].tolist() for column in columns)
+        rows = zip(bars.symbols, open_, high, low, close, volume, present, strict=True)
+        made = [Bar(s, stamp, o, h, lo, c, v) for s, o, h, lo, c, v, there in rows if there]
+        yield BarBatch(stamp + MINUTE, made)
 
 
 def _columns(bars: SessionBars, row: int) -> BarColumns:
