@@ -192,7 +192,7 @@ def _run(options: argparse.Namespace) -> int:
 def _state_dir(options: argparse.Namespace) -> Path:
     if options.state_dir is not None:
         return Path(options.state_dir)
-    from tui_trader.config import default_state_dir
+    from tui_trader.paths import default_state_dir
 
     return default_state_dir()
 

@@ -33,6 +33,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from tui_trader.errors import UsageError, printable
+from tui_trader.paths import default_config_path
 
 _ENV_PREFIX: Final = "TUI_TRADER_"
 _ALPACA_NAMES: Final = {
@@ -321,20 +322,6 @@ class LoadedSettings:
     settings: Settings
     sources: dict[str, str]
     path: Path | None
-
-
-def default_config_path() -> Path:
-    """The settings file used when none is named."""
-    import platformdirs
-
-    return platformdirs.user_config_path("tui-trader", appauthor=False) / "config.toml"
-
-
-def default_state_dir() -> Path:
-    """The folder of journal, logs and lock when none is named."""
-    import platformdirs
-
-    return platformdirs.user_state_path("tui-trader", appauthor=False)
 
 
 def load_settings(

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from tui_trader import __version__
-from tui_trader.config import LoadedSettings, default_config_path, default_state_dir, load_settings
+from tui_trader.config import LoadedSettings, load_settings
 from tui_trader.core.breaker import BreakerLimits
 from tui_trader.core.calendar import Calendar, CalendarRangeError
 from tui_trader.core.events import ErrorOccurred
@@ -30,6 +30,7 @@ from tui_trader.journal.store import JOURNAL_FILE, Journal
 from tui_trader.listeners.event_file import EventFile
 from tui_trader.listeners.log import LogListener, log_kinds
 from tui_trader.options import RunOptions
+from tui_trader.paths import default_config_path, default_state_dir
 from tui_trader.scanners.static import StaticScanner
 from tui_trader.strategies.base import Strategy
 from tui_trader.strategies.registry import find_strategy, strategy_config

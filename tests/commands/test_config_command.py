@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tui_trader.commands import config as command
-from tui_trader.config import Settings, default_config_path, load_settings
+from tui_trader.config import Settings, load_settings
+from tui_trader.paths import default_config_path
 from tui_trader.errors import UsageError
 
 

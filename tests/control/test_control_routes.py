@@ -105,7 +105,6 @@ def test_metrics_are_prometheus_text(tmp_path: Path) -> None:
     for expected in (
         'tui_trader_info{version="0.1.0",mode="sim",venue="sim"} 1',
         'tui_trader_events_total{type="ErrorOccurred"} 3',
-        'tui_trader_events_total{type="BarReceived"} 1',
         'tui_trader_engine_state{state="RUNNING"} 1',
         'tui_trader_engine_state{state="PAUSED"} 0',
         "tui_trader_equity_dollars 100012.5",

@@ -375,6 +375,10 @@ class Simulation:
         self.trading = True  # False while bars before the start only warm the indicators
         self.session: Session | None = None
         self.sent: list[datetime] = []  # when orders were sent (stop moves left out)
+        # Spec: "handled to the end, synchronously": the broker's answers to what is decided on one delivery
+        # are the next messages, so until then a cancelled entry works and a sale waits for its stop.
+        self.leaving: list[Entry] = []
+        self.waiting_exits: list[datetime] = []
         # these are of one session
         self.entries_today = 0
         self.first_equity: Decimal | None = None
@@ -450,14 +454,21 @@ class Simulation:
         for symbol in self.symbols:
             for bar in accepted[symbol]:
                 self.see_bar(bar, now)
+        self.answers()
         # "(4) timers"
         self.timers(now)
+        self.answers()
         # "day P/L = equity - equity at the session's first delivery, checked after each instant; trips at
         # <= -max_daily_loss_pct of the latter"
         if self.trading and self.first_equity is not None:
             day_pnl = self.equity() - self.first_equity
             if day_pnl <= -self.risk.max_daily_loss_pct / HUNDRED * self.first_equity:
                 self.trip(now, "daily_loss")
+
+    def answers(self) -> None:
+        """The broker has confirmed every cancel, and the sales that waited for one are sent."""
+        self.sent += self.waiting_exits
+        self.leaving, self.waiting_exits = [], []
 
     def timers(self, now: datetime) -> None:
         assert self.session is not None
@@ -800,7 +811,7 @@ class Simulation:
         risk = self.risk
         s = self.of[symbol]
         positions = [x.position for x in self.of.values() if x.position is not None]
-        working = [x.entry for x in self.of.values() if x.entry is not None]
+        working = self.working_entries()
         # "in this order: max_open_positions (positions + working entries)"
         if len(positions) + len(working) >= risk.max_open_positions:
             return "max_open_positions", None
@@ -828,6 +839,9 @@ class Simulation:
             return "price_collar", qty
         return None, qty
 
+    def working_entries(self) -> list[Entry]:
+        return [x.entry for x in self.of.values() if x.entry is not None] + self.leaving
+
     def size(self, symbol: str, entry: Decimal, stop_loss: Decimal, limit: Decimal) -> int:
         risk = self.risk
         equity = self.equity()
@@ -838,8 +852,7 @@ class Simulation:
         sizes.append(floor_div(equity * risk.max_position_pct / HUNDRED, entry))
         # "floor(available cash / limit price) where available cash = cash - sum of limit price x quantity of
         # working entries"
-        entries = [x.entry for x in self.of.values() if x.entry is not None]
-        available = self.cash - sum((e.limit_price * e.qty for e in entries), ZERO)
+        available = self.cash - sum((e.limit_price * e.qty for e in self.working_entries()), ZERO)
         sizes.append(floor_div(available, limit))
         # "if max_volume_pct > 0, that share of the average volume of the last 20 delivered bars"
         if risk.max_volume_pct > 0:
@@ -876,6 +889,7 @@ class Simulation:
         s = self.of[symbol]
         if s.entry is not None:
             e, s.entry = s.entry, None
+            self.leaving.append(e)
             self.log_order(
                 now,
                 symbol,
@@ -900,7 +914,7 @@ class Simulation:
 
     def log_order(self, now: datetime, symbol: str, role: str, action: str, **more: object) -> None:
         if action == "submit":
-            self.sent.append(now)
+            (self.waiting_exits if role == "EXIT" else self.sent).append(now)
         line: dict[str, Any] = {"time": iso(now), "symbol": symbol, "role": role, "action": action}
         for key, value in more.items():
             line[key] = money(value) if isinstance(value, Decimal) else value

@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tui_trader.config import default_config_path, example_config, load_settings, show
+from tui_trader.config import example_config, load_settings, show
+from tui_trader.paths import default_config_path
 from tui_trader.errors import UsageError
 
 

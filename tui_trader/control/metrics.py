@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
-from tui_trader.core.events import EVENT_TYPES, EngineState, Event, Heartbeat
+from tui_trader.core.events import EVENT_TYPES, MARKET_DATA, EngineState, Event, Heartbeat
 from tui_trader.core.orders import TERMINAL
 from tui_trader.engine.handle import EngineInfo, EngineSnapshot
 
@@ -58,7 +58,8 @@ def metrics_page(
         "events_total",
         "counter",
         "Events seen by the control API, by type.",
-        [({"type": kind.__name__}, counts.get(kind, 0)) for kind in EVENT_TYPES],
+        # Market data is only listened to while somebody views, so its count would say nothing.
+        [({"type": kind.__name__}, counts.get(kind, 0)) for kind in EVENT_TYPES if kind not in MARKET_DATA],
     )
     page.counter("events_dropped_total", "Events the control API was too slow to take.", dropped)
     page.gauge("event_stream_clients", "Open event streams.", viewers)

@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,8 @@ from tui_trader.control.auth import Gate
 from tui_trader.control.endpoint import Endpoint, remove_endpoint, write_endpoint
 from tui_trader.control.limits import Limits
 from tui_trader.control.sse import Relay
-from tui_trader.engine.handle import EngineHandle
+from tui_trader.core.events import Event
+from tui_trader.engine.handle import EngineHandle, Subscription
 from tui_trader.errors import RefusedToStart, TuiTraderError
 
 log = logging.getLogger("tui_trader.control")
@@ -101,8 +103,11 @@ class ControlServer:
 
         self._stopping = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        subscription = self._handle.subscribe("control", self._limits.subscription_events)
-        app = ControlApp(self._handle, gate, Relay(subscription, self._limits), self._limits)
+
+        def subscribe(kinds: Sequence[type[Event]] | None) -> Subscription:
+            return self._handle.subscribe("control", self._limits.subscription_events, kinds)
+
+        app = ControlApp(self._handle, gate, Relay(subscribe, self._limits), self._limits)
         await app.serve(listener, lambda: ready.set_result(None), self._stopping)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tui_trader.control.limits import Limits
-from tui_trader.core.events import Event, Heartbeat, Published, to_json
+from tui_trader.core.events import EVENT_TYPES, MARKET_DATA, Event, Heartbeat, Published, to_json
 from tui_trader.engine.handle import Subscription
 
 HEARTBEAT: Final = b": heartbeat\n\n"
@@ -81,11 +81,27 @@ class Viewer:
         return b"".join(self._frames.popleft() for _ in range(count))
 
 
-class Relay:
-    """Takes events from the subscription, counts them, keeps the latest and hands them to viewers."""
+#: What is listened to while nobody views: bars and candles are costly to build at full speed.
+_QUIET_KINDS: Final = tuple(kind for kind in EVENT_TYPES if kind not in MARKET_DATA)
+_LINGER_S: Final = 60.0
 
-    def __init__(self, subscription: Subscription, limits: Limits) -> None:
-        self._subscription = subscription
+
+class Relay:
+    """Takes events from a subscription, counts them, keeps the latest and hands them to viewers.
+
+    ``subscribe`` makes a subscription to the given kinds of events, or (None) to all. Market data is listened
+    to from the first viewer on, and for a minute after the last, so that one who reconnects misses nothing.
+    """
+
+    def __init__(
+        self, subscribe: Callable[[Sequence[type[Event]] | None], Subscription], limits: Limits
+    ) -> None:
+        self._subscribe = subscribe
+        self._subscription = subscribe(_QUIET_KINDS)
+        self._whole = False
+        self._quiet_at: float | None = None  # loop time at which market data is given up
+        self._last_seq = 0
+        self._lost = 0  # by subscriptions that are closed
         self._limits = limits
         self._kept: deque[Published] = deque(maxlen=limits.kept_events)
         self._viewers: set[Viewer] = set()
@@ -102,19 +118,35 @@ class Relay:
     @property
     def dropped(self) -> int:
         """Events lost because this relay was too slow for the engine."""
-        return self._subscription.dropped
+        return self._lost + self._subscription.dropped
+
+    def _listen_to(self, whole: bool) -> None:
+        """Change what is listened to, without losing or repeating an event of either kind."""
+        if whole == self._whole:
+            return
+        following = self._subscribe(None if whole else _QUIET_KINDS)
+        self.pump()
+        self._subscription.close()
+        self.pump()
+        self._lost += self._subscription.dropped
+        self._subscription, self._whole = following, whole
 
     async def run(self) -> None:
         """Relay until cancelled."""
         while True:
             self.pump()
+            if self._quiet_at is not None and asyncio.get_running_loop().time() >= self._quiet_at:
+                self._quiet_at = None
+                self._listen_to(whole=False)
             await asyncio.sleep(_POLL_S if self._viewers else _IDLE_POLL_S)
 
     def pump(self) -> None:
         """Relay what has arrived."""
-        batch = self._subscription.drain()
+        # Two subscriptions overlap for a moment when what is listened to changes.
+        batch = [published for published in self._subscription.drain() if published.seq > self._last_seq]
         if not batch:
             return
+        self._last_seq = batch[-1].seq
         self._kept.extend(batch)
         self.counts.update(type(published.event) for published in batch)
         for published in reversed(batch):
@@ -134,9 +166,10 @@ class Relay:
         """
         if self._closed or len(self._viewers) >= self._limits.viewers:
             return None
+        self._listen_to(whole=True)
+        self._quiet_at = None
         self.pump()
-        newest = self._kept[-1].seq if self._kept else None
-        viewer = Viewer(newest if after is None else after, self._limits.viewer_events, abort)
+        viewer = Viewer(after, self._limits.viewer_events, abort)
         if after is not None:
             for published in self._kept:
                 if published.seq > after:
@@ -149,6 +182,7 @@ class Relay:
         self._viewers.discard(viewer)
         if not self._viewers:
             self._empty.set()
+            self._quiet_at = asyncio.get_running_loop().time() + _LINGER_S
 
     async def finish(self, patience_s: float) -> None:
         """Hand out the last events and wait, at most ``patience_s`` seconds, until viewers have them."""

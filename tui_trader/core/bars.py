@@ -9,9 +9,12 @@ from typing import Final, NamedTuple
 MINUTE: Final = timedelta(minutes=1)
 #: Share counts at which a jump between sessions is taken for a split n:1 or 1:n.
 SPLIT_RATIOS: Final = (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50)
-_SPLIT_TOLERANCE: Final = 0.03
 # A jump of exactly the limit is within it, whatever float64 makes of the product.
 _ROUNDING: Final = 1e-9
+_SPLIT_TOLERANCE: Final = 0.03 * (1.0 + _ROUNDING)
+# Between these no change can be a split: the fast path of every session's first bar.
+_LARGEST_FALL: Final = (1.0 + _SPLIT_TOLERANCE) / SPLIT_RATIOS[0]
+_LEAST_RISE: Final = (1.0 - _SPLIT_TOLERANCE) * SPLIT_RATIOS[0]
 _MAX_FUTURE: Final = timedelta(minutes=2)
 
 
@@ -64,12 +67,12 @@ def malformed(bar: Bar) -> str | None:
 
 
 def split_ratio(previous_close: float, price: float) -> int | None:
-    """``n`` when the two prices are within 3 % of a split n:1 or 1:n, else None."""
-    ratio = previous_close / price if previous_close > price else price / previous_close
-    if ratio < SPLIT_RATIOS[0] * (1 - _SPLIT_TOLERANCE):
+    """``n`` when ``price`` is within 3 % of what a split n:1 or 1:n makes of ``previous_close``, else None."""
+    change = price / previous_close
+    if _LARGEST_FALL < change < _LEAST_RISE:
         return None
     for count in SPLIT_RATIOS:
-        if abs(ratio / count - 1.0) <= _SPLIT_TOLERANCE:
+        if abs(change * count - 1.0) <= _SPLIT_TOLERANCE or abs(change / count - 1.0) <= _SPLIT_TOLERANCE:
             return count
     return None
 

@@ -212,13 +212,13 @@ def batch(indicator: Indicator, candles: CandleArrays) -> Floats:
 
 def _batch_vwap(candles: CandleArrays) -> Floats:
     typical = (candles.high + candles.low + candles.close) / 3.0
-    traded, weighted = np.cumsum(candles.volume), np.cumsum(candles.volume * typical)
-    first = np.searchsorted(candles.session, candles.session, side="left")
-    before_traded = np.where(first > 0, traded[first - 1], 0.0)
-    before_weighted = np.where(first > 0, weighted[first - 1], 0.0)
+    # Each session is summed by itself: a difference of running totals loses a quiet session's digits.
+    starts = np.flatnonzero(np.diff(candles.session)) + 1
+    traded = np.concatenate([np.cumsum(part) for part in np.split(candles.volume, starts)])
+    weighted = np.concatenate([np.cumsum(part) for part in np.split(candles.volume * typical, starts)])
     with np.errstate(invalid="ignore", divide="ignore"):
-        result: Floats = (weighted - before_weighted) / (traded - before_traded)
-    return np.where(traded - before_traded > 0, result, np.nan)
+        result: Floats = weighted / traded
+    return np.where(traded > 0, result, np.nan)
 
 
 class IndicatorCalculator:

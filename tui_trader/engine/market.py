@@ -65,6 +65,7 @@ class MarketDesk:
         self._timeouts: set[datetime] = set()
         self.entries_allowed: Callable[[], bool] = lambda: False
         self.split_seen: Callable[[SymbolDesk], None] = lambda desk: None
+        self.send: Callable[[], None] = lambda: None  # let what was decided leave at once
 
     # ---- sessions --------------------------------------------------------------------------------
 
@@ -242,6 +243,7 @@ class MarketDesk:
             self._bus.emit(SignalRejected(symbol, "duplicate", "this signal's order was sent before"))
             return
         self._manager.enter(symbol, order, answer.qty)
+        self.send()  # the next symbol's signal of this delivery already finds it counted
         desk.signal_end = view.end
         desk.waited = 0
         windows = desk.strategy.pending_expiry_candles * desk.aggregator.minutes * MINUTE

@@ -133,6 +133,7 @@ class TradingEngine:
             self.manager.books[desk.symbol] = SymbolBook(desk.symbol, desk.strategy.name)
         self.market = MarketDesk(self.desks, self.manager, self.portfolio, self.risk, bus, clock, self.timers)
         self.market.entries_allowed = self.entries_allowed
+        self.market.send = self.gateway.flush
         self.news.trade_closed = self._trade_closed
         self.news.account_changed = self._say_account
         self.news.disagreement = self._disagreement

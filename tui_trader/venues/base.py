@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from tui_trader.core.bars import Bar
 from tui_trader.core.orders import BrokerOrderId, ClientOrderId, Execution, OrderReport, OrderSpec
+
+if TYPE_CHECKING:  # numpy costs a tenth of a second, and the screen needs nothing here but Mode
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Mode(StrEnum):

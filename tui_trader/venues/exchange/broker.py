@@ -134,12 +134,12 @@ class SimBroker:
         if in_bar is not None and spec.order_type is OrderType.STOP:
             order.placed = in_bar[0].timestamp
             self._store.keep_order(order)
-        self._store.commit()
         self._post(Acknowledged(request.request_id, report(order)))
         if in_bar is not None and spec.order_type is OrderType.STOP:
             bar, rest, bought_at = in_bar
             self._walk(spec.symbol, bar, rest, bought_at)
-            self._store.commit()
+        # Before the engine takes the answer: a broker that dies with it must not forget what it said.
+        self._store.commit()
 
     def _refusal(self, spec: OrderSpec, instead_of: BrokerOrder | None = None) -> tuple[Refusal, str] | None:
         if spec.side is Side.BUY:
@@ -220,13 +220,32 @@ class SimBroker:
 
     # ---- the market ------------------------------------------------------------------------------
 
-    def match(self, bars: Mapping[str, Bar]) -> None:
-        """Match all orders against these bars, symbols A–Z."""
+    def match(self, bars: Mapping[str, Bar], moment: datetime, turn: int) -> None:
+        """Match all orders against these bars, symbols A–Z, the ``turn``-th ones (from 0) of ``moment``.
+
+        That they were matched is written with what came of it: bars that are delivered again after a crash
+        must not meet the orders that answered them.
+        """
         self._in_bar.clear()
         for symbol in sorted(self._working.keys() & bars.keys()):
             bar = bars[symbol]
             self._walk(symbol, bar, path_of(bar), None)
+        rests = {
+            symbol: [list(bar[1:]), list(rest), plain(bought_at)]
+            for symbol, (bar, rest, bought_at) in self._in_bar.items()
+        }
+        self._store.set_fact("matched", json.dumps([moment.isoformat(), turn, rests], default=str))
         self._store.commit()
+
+    def matched(self, moment: datetime) -> int:
+        """How many turns of ``moment`` were matched before a crash; their unfinished bars are taken up."""
+        done, turn, rests = json.loads(self._store.fact("matched") or '["", 0, {}]')
+        if done != moment.isoformat():
+            return 0
+        for symbol, (bar, rest, bought_at) in rests.items():
+            stamp = datetime.fromisoformat(bar[0])
+            self._in_bar[symbol] = (Bar(symbol, stamp, *bar[1:]), tuple(rest), Decimal(bought_at))
+        return int(turn) + 1
 
     def end_instant(self) -> None:
         """No stop placed from now on answers a fill inside the bars just matched."""
@@ -247,10 +266,9 @@ class SimBroker:
 
     def start_session(self) -> None:
         """Forget what ended in earlier sessions."""
-        working = {identity for identity, order in self._orders.items() if order.working}
-        self._orders = {identity: self._orders[identity] for identity in self._orders if identity in working}
+        self._orders = {identity: order for identity, order in self._orders.items() if order.working}
         self._executions = []
-        self._store.forget_before(set(working))
+        self._store.end_session()
 
     def _walk(self, symbol: str, bar: Bar, path: Path, bought_at: Decimal | None) -> None:
         """Carry every order of ``symbol`` along ``path``, the earliest touch first."""
@@ -316,8 +334,6 @@ class SimBroker:
             "positions",
             json.dumps({symbol: [shares, plain(paid)] for symbol, (shares, paid) in self.positions.items()}),
         )
-        # Durable before it is told: a broker that dies with the engine must not forget what it said.
-        self._store.commit()
         self._post(OrderUpdate(report(order), execution))
 
     def _load(self) -> None:

@@ -1,7 +1,8 @@
 """What the simulated broker remembers: an engine that dies finds it as it left it.
 
-The file is the broker, not the engine's journal. Every change is written before it is told, so that a killed
-process loses nothing that the engine was ever told about.
+The file is the broker, not the engine's journal. Changes are gathered and written in one transaction before
+they are told, so that a killed process loses nothing that the engine was ever told about, and never finds
+half of a change.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tui_trader.core.money import plain
 from tui_trader.core.orders import (
@@ -28,7 +29,10 @@ from tui_trader.core.orders import (
     Side,
     TimeInForce,
 )
+from tui_trader.errors import RefusedToStart
 
+#: "ttx1" in the file's header, so that another program's database is never taken for ours.
+_APPLICATION_ID: Final = 0x74747831
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS orders (client_order_id TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
@@ -59,31 +63,72 @@ class BrokerOrder:
 
 
 class ExchangeStore:
-    """A small SQLite file; ``path`` None keeps everything in memory."""
+    """A small SQLite file; ``path`` None keeps everything in memory.
+
+    Nothing is written before ``commit``. A disk that refuses is remembered in ``problem`` and tried again
+    with the next commit; meanwhile the market goes on from memory. Raises ``RefusedToStart`` when the file is
+    damaged or not ours; it is then left as it was.
+    """
 
     def __init__(self, path: Path | None) -> None:
-        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        # Enough for a process that is killed; simulated money needs no protection from a power cut.
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._db.executescript(_SCHEMA)
+        self._path = path
         self._facts: dict[str, str] = {}
         self._orders: dict[ClientOrderId, BrokerOrder] = {}
         self._executions: list[Execution] = []
+        self._wiped = False
+        self._session_over = False
+        self.problem = ""
+        connection = None
+        try:
+            if path is not None:
+                path.touch(mode=0o600)
+            connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+            self._db = connection
+            self._open()
+        except (OSError, sqlite3.Error, _NotOursError, KeyError, ValueError, TypeError) as error:
+            if connection is not None:
+                connection.close()
+            raise RefusedToStart(f"simulated broker {path} {_refusal(error)}") from None
 
-    # ---- reading ---------------------------------------------------------------------------------
+    def _open(self) -> None:
+        db = self._db
+        if db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None:
+            if int(db.execute("PRAGMA application_id").fetchone()[0]) != _APPLICATION_ID:
+                raise _NotOursError("is another program's database")
+            found = db.execute("PRAGMA quick_check").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(str(found).replace("\n", " "))
+            # Read everything once: what cannot be understood later must be refused now.
+            json.loads(self.fact("positions") or "{}")
+            for _ in (*self.orders(), *self.executions()):
+                pass
+        db.execute("PRAGMA journal_mode=WAL")
+        # Enough for a process that is killed; simulated money needs no protection from a power cut.
+        db.execute("PRAGMA synchronous=OFF")
+        db.executescript(f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_SCHEMA} COMMIT;")
+
+    # ---- reading (what was committed) ------------------------------------------------------------
 
     def fact(self, name: str) -> str | None:
+        if self._wiped:
+            return None
         row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else None
 
     def orders(self) -> Iterator[BrokerOrder]:
-        for (document,) in self._db.execute("SELECT document FROM orders"):
-            yield _order_from(json.loads(document))
+        if not self._wiped:
+            for (document,) in self._db.execute("SELECT document FROM orders"):
+                yield _order_from(json.loads(document))
 
     def executions(self) -> Iterator[Execution]:
-        for (document,) in self._db.execute("SELECT document FROM executions ORDER BY number"):
-            yield _execution_from(json.loads(document))
+        if not self._wiped:
+            for (document,) in self._db.execute("SELECT document FROM executions ORDER BY number"):
+                yield _execution_from(json.loads(document))
+
+    def concerned(self) -> set[str]:
+        """Symbols that are held or have a working order: whoever goes on here must deliver their bars."""
+        symbols = set(json.loads(self.fact("positions") or "{}"))
+        return symbols | {order.spec.symbol for order in self.orders() if order.working}
 
     # ---- writing ---------------------------------------------------------------------------------
 
@@ -96,22 +141,37 @@ class ExchangeStore:
     def keep_execution(self, execution: Execution) -> None:
         self._executions.append(execution)
 
-    def forget_before(self, working: set[ClientOrderId]) -> None:
-        """A new session: drop ended orders and their executions, so that the file stays small."""
-        self.commit()
-        self._db.execute("BEGIN")
-        for (identity,) in self._db.execute("SELECT client_order_id FROM orders").fetchall():
-            if identity not in working:
-                self._db.execute("DELETE FROM orders WHERE client_order_id = ?", (identity,))
-        self._db.execute("DELETE FROM executions")
-        self._db.execute("COMMIT")
+    def end_session(self) -> None:
+        """Drop ended orders and all executions with the next commit, so that the file stays small."""
+        self._session_over = True
+
+    def wipe(self) -> None:
+        """Begin from nothing with the next commit."""
+        self._facts, self._orders, self._executions = {}, {}, []
+        self._wiped = True
 
     def commit(self) -> None:
         """Everything gathered, at once or not at all."""
-        if not (self._facts or self._orders or self._executions):
+        if not (self._facts or self._orders or self._executions or self._wiped or self._session_over):
             return
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._write()
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.problem = f"the simulated broker cannot be written: {error}"
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            return
+        self.problem = ""
+        self._facts, self._orders, self._executions = {}, {}, []
+        self._wiped = self._session_over = False
+
+    def _write(self) -> None:
         db = self._db
-        db.execute("BEGIN")
+        if self._wiped:
+            for table in ("facts", "orders", "executions"):
+                db.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand above
         if self._facts:
             db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(self._facts.items()))
         if self._orders:
@@ -124,17 +184,32 @@ class ExchangeStore:
                 "INSERT INTO executions (document) VALUES (?)",
                 [(json.dumps(_execution_document(execution)),) for execution in self._executions],
             )
-        db.execute("COMMIT")
-        self._facts, self._orders, self._executions = {}, {}, []
-
-    def wipe(self) -> None:
-        """Begin from nothing."""
-        self._facts, self._orders, self._executions = {}, {}, []
-        self._db.executescript("DELETE FROM facts; DELETE FROM orders; DELETE FROM executions;")
+        if self._session_over:
+            for identity, document in db.execute("SELECT client_order_id, document FROM orders").fetchall():
+                if not _order_from(json.loads(document)).working:
+                    db.execute("DELETE FROM orders WHERE client_order_id = ?", (identity,))
+            db.execute("DELETE FROM executions")
 
     def close(self) -> None:
-        self.commit()
+        """Close the file; what was not committed is lost."""
         self._db.close()
+
+
+class _NotOursError(Exception):
+    """The file is a database, but not a simulated broker's."""
+
+
+def _refusal(error: Exception) -> str:
+    if isinstance(error, _NotOursError):
+        return f"{error}: move it away, or choose another --state-dir"
+    if isinstance(error, OSError):
+        return f"cannot be opened ({error.strerror}): correct its permissions, or choose another --state-dir"
+    if isinstance(error, sqlite3.OperationalError):
+        return f"cannot be written ({error}): correct that, or choose another --state-dir"
+    return (
+        f"is damaged ({error}): nothing was changed; move it away to begin a new market, "
+        "or choose another --state-dir"
+    )
 
 
 def _price(value: Decimal | None) -> str | None:

@@ -23,7 +23,8 @@ def _everything(order: BrokerOrder) -> int:
 class SimulatedExchange:
     """A ``SteppedVenue`` with a ``DataStream`` and a broker of its own.
 
-    A market that an earlier run left unfinished in ``store`` goes on where it stood.
+    A market that an earlier run left unfinished in ``store`` goes on where it stood. Nothing is written
+    before ``begin`` or the first instant.
     """
 
     def __init__(
@@ -64,13 +65,13 @@ class SimulatedExchange:
     # ---- where the market stands -----------------------------------------------------------------
 
     def _resume(self) -> bool:
-        identity = self._store.fact("market")
         time = self._store.fact(_TIME)
-        if identity != self._feed.identity or time is None:
+        if self.abandoned or time is None:
             self._store.set_fact("market", self._feed.identity)
-            self._start_session(self._feed.first_session())
-            self.start_time = self._require_session().open
-            self._checkpoint(self.start_time)
+            first = self._feed.first_session()
+            self._load(first)
+            self.start_time = first.open
+            self._store.set_fact(_TIME, self.start_time.isoformat())
             return False
         self.start_time = datetime.fromisoformat(time)
         session: Session | None = self._feed.first_session()
@@ -79,33 +80,34 @@ class SimulatedExchange:
         self._session = session
         if session is not None:
             self._load(session)
-            while self._upcoming is not None and self._upcoming.time <= self.start_time:
-                self._accept(self._take())
+            while self._next < len(self._batches) and self._batches[self._next].time <= self.start_time:
+                self._accept(self._batches[self._next])
+                self._next += 1
+            if self._next < len(self._batches):
+                moment = self._batches[self._next].time
+                self._matched = (moment, self.sim_broker.matched(moment))
         return True
+
+    def begin(self) -> None:
+        """Write down that this market is under way."""
+        self._store.commit()
+
+    @property
+    def problem(self) -> str:
+        """Why the broker's file cannot be written at present, empty when it can."""
+        return self._store.problem
 
     def _require_session(self) -> Session:
         if self._session is None:
             raise ValueError("the feed has no session")
         return self._session
 
-    def _start_session(self, session: Session) -> None:
-        self._session = session
-        self._load(session)
-        self.sim_broker.start_session()
-
     def _load(self, session: Session) -> None:
-        self._batches = iter(self._feed.batches(session))
+        self._session = session
+        self._batches = self._feed.batches(session)
         self._judged = self._feed.needs_judging(session)
-        self._upcoming = next(self._batches, None)
-        self._last = {}
-
-    def _take(self) -> BarBatch:
-        """The next delivery, which there must be."""
-        batch = self._upcoming
-        if batch is None:
-            raise ValueError("nothing is left to deliver in this session")
-        self._upcoming = next(self._batches, None)
-        return batch
+        self._next = 0
+        self._delivered = []
 
     def next_time(self) -> datetime | None:
         if self._session is None:
@@ -113,15 +115,17 @@ class SimulatedExchange:
         return self._upcoming.time if self._upcoming is not None else self._session.close
 
     def checkpoint(self) -> None:
-        self._checkpoint(self._now())
-
-    def _checkpoint(self, time: datetime) -> None:
-        self._store.set_fact(_TIME, time.isoformat())
+        if self._session_over:
+            # Not at the close itself: an engine that dies in that instant asks for its last fills again.
+            self._session_over = False
+            self.sim_broker.start_session()
+        self._store.set_fact(_TIME, self._now().isoformat())
         self._store.commit()
 
     def finish(self, *, clean: bool) -> None:
         if clean:
             self._store.wipe()
+        self._store.commit()
         self._store.close()
 
     # ---- one instant -----------------------------------------------------------------------------
@@ -131,11 +135,13 @@ class SimulatedExchange:
         session = self._session
         if session is None:
             return
-        if self._upcoming is not None and self._upcoming.time == time:
-            batch = self._take()
-            for bars in self._accept(batch):
-                if self.sim_broker.has_orders:
-                    self.sim_broker.match(bars)
+        if self._next < len(self._batches) and self._batches[self._next].time == time:
+            batch = self._batches[self._next]
+            self._next += 1
+            done = self._matched[1] if self._matched is not None and self._matched[0] == time else 0
+            for turn, bars in enumerate(self._accept(batch)):
+                if turn >= done and self.sim_broker.has_orders:
+                    self.sim_broker.match(bars, time, turn)
                     yield
             self.sim_broker.end_instant()
             self._sink(batch)
@@ -145,11 +151,12 @@ class SimulatedExchange:
                 judge.end_session()
             self.sim_broker.end_session()
             yield
+            self._session_over = True
             following = self._feed.session_after(session.date)
             if following is None:
                 self._session = None
             else:
-                self._start_session(following)
+                self._load(following)
 
     def _accept(self, batch: BarBatch) -> list[dict[str, Bar]]:
         """The bars to match: the first believed bar of every symbol, then the second of those with two."""

@@ -1,0 +1,125 @@
+"""A run with a screen: the screen owns the main thread, the engine has one of its own and outlives it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_trader.engine.handle import EngineHandle, Shutdown
+from tui_trader.errors import UsageError
+from tui_trader.options import RunOptions
+from tui_trader.paths import default_config_path, default_state_dir
+from tui_trader.tui.app import TraderApp
+from tui_trader.tui.settings import UiSettings
+from tui_trader.tui.terminal import NO_TERMINAL, is_terminal
+
+if TYPE_CHECKING:
+    from tui_trader.control.server import ControlServer
+    from tui_trader.wiring import Run
+
+_JOIN_S = 60.0
+_FORCED_JOIN_S = 1.0
+_FORCED = 130
+_WELCOMED = "welcomed"
+
+
+def run_screen(options: RunOptions) -> int:
+    """Open the screen and run to the end; the exit code. Raises ``TuiTraderError``."""
+    if not is_terminal():
+        raise UsageError(NO_TERMINAL)
+    session = _Session(options)
+    config_file = options.config or default_config_path()
+    state_dir = options.state_dir or default_state_dir()
+    ui = _peek(config_file)
+    app = TraderApp(
+        start_engine=session.start,
+        settings=UiSettings(
+            theme=str(ui.get("theme", "midnight")),
+            themes_folder=config_file.parent / "themes",
+            config_file=config_file,
+            glyphs=ui["glyphs"] if ui.get("glyphs") in ("box", "block", "ascii") else "box",
+            swap_colours=ui.get("up_color_swap") is True,
+            first_run=_is_first_run(options, state_dir),
+        ),
+    )
+    try:
+        app.run_ui()
+    finally:
+        session.end(forced=app.forced)
+    if app.forced:
+        sys.stdout.flush()
+        os._exit(_FORCED)
+    _remember_welcome(state_dir)
+    return session.exit_code
+
+
+class _Session:
+    """The engine's side of a run with a screen."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._options = options
+        self._run: Run | None = None
+        self._control: ControlServer | None = None
+
+    def start(self) -> EngineHandle:
+        """Load everything heavy, on a thread, after the first frame. Raises ``TuiTraderError``."""
+        from tui_trader.headless import start_control
+        from tui_trader.wiring import Run, load
+
+        run = Run(self._options, load(self._options))
+        self._run = run
+        run.host.start()
+        self._control = start_control(run)
+        return run.host
+
+    @property
+    def exit_code(self) -> int:
+        return self._run.host.exit_code if self._run is not None else 0
+
+    def end(self, *, forced: bool) -> None:
+        """The screen has gone: see the engine to its end, however the screen ended."""
+        run = self._run
+        if run is None:
+            return
+        if not run.host.stopped and not forced:
+            run.host.send(Shutdown("the screen has closed"))
+        ended = run.host.join(_FORCED_JOIN_S if forced else _JOIN_S)
+        if self._control is not None:
+            self._control.stop()
+        failure = run.host.failure
+        if failure is not None:
+            print(f"tui-trader: the engine failed: {type(failure).__name__}: {failure}", file=sys.stderr)
+        elif not ended and not forced:
+            print(
+                f"tui-trader: the engine has not stopped after {_JOIN_S:.0f} s: look at the account",
+                file=sys.stderr,
+            )
+            os._exit(4)
+        elif run.host.exit_code:
+            print(f"tui-trader: {run.engine.state_reason}", file=sys.stderr)
+        if run.events_problem is not None:
+            print(run.events_problem, file=sys.stderr)
+
+
+def _peek(config_file: Path) -> dict[str, Any]:
+    """How the screen should look, if the file says so; what is wrong with it is said when it is loaded."""
+    try:
+        ui = tomllib.loads(config_file.read_text(encoding="utf-8")).get("ui", {})
+    except (OSError, ValueError):
+        return {}
+    return ui if isinstance(ui, dict) else {}
+
+
+def _is_first_run(options: RunOptions, state_dir: Path) -> bool:
+    """Whether somebody without keys is here for the first time."""
+    has_keys = bool(os.environ.get("APCA_API_KEY_ID"))
+    return options.venue is None and not has_keys and not (state_dir / _WELCOMED).exists()
+
+
+def _remember_welcome(state_dir: Path) -> None:
+    with suppress(OSError):  # then the card is shown once more
+        (state_dir / _WELCOMED).touch()
