@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Protocol, TypeVar
 
 from tui_trader import __version__
 from tui_trader.config import LoadedSettings, load_settings
@@ -20,6 +21,7 @@ from tui_trader.engine.handle import EngineInfo
 from tui_trader.engine.host import EngineHost
 from tui_trader.engine.inbox import Inbox
 from tui_trader.engine.nyse import NyseCalendar
+from tui_trader.engine.recorder import JournalUnavailable
 from tui_trader.engine.routes import Route, SymbolClaimedTwice, strategies_for
 from tui_trader.engine.sessions import SessionRules
 from tui_trader.engine.stepper import Stepper
@@ -80,6 +82,13 @@ def routed_strategies(loaded: LoadedSettings) -> list[Strategy]:
         raise UsageError(f"routes: {error}") from None
 
 
+class _Resource(Protocol):
+    def close(self) -> None: ...
+
+
+_Closable = TypeVar("_Closable", bound=_Resource)
+
+
 class Run:
     """Everything a run owns, opened in order and closed in reverse. Raises ``TuiTraderError``s."""
 
@@ -95,17 +104,27 @@ class Run:
         self._inbox = Inbox()
         self._lock = InstanceLock(self.state_dir)
         self._lock.acquire()
+        self._to_close: list[_Resource] = []
+        self._said_problem = ""
+        self.journal_problem = ""
         try:
             self._open(strategies, calendar)
-        except BaseException:
+        except BaseException as error:
+            for resource in reversed(self._to_close):
+                resource.close()
             self._lock.release()
+            if isinstance(error, JournalUnavailable):
+                raise RefusedToStart(str(error)) from None
             raise
 
     def _open(self, strategies: list[Strategy], calendar: Calendar) -> None:
         options, settings = self._options, self._loaded.settings
-        store = ExchangeStore(self.state_dir / (_SIM_STORE if self.venue_name == "sim" else _REPLAY_STORE))
-        seed = self._seed(store) if self.venue_name == "sim" else None
-        feed, last = self._feed(strategies, calendar, seed)
+        sim = self.venue_name == "sim"
+        # Both files are opened, and refused, before either is changed.
+        store = self._opened(ExchangeStore(self.state_dir / (_SIM_STORE if sim else _REPLAY_STORE)))
+        self._journal = self._opened(Journal.open(self.state_dir / JOURNAL_FILE, "normal"))
+        seed = self._seed(store) if sim else None
+        feed, last = self._feed(strategies, calendar, seed, store.concerned())
         account = f"SIM-{seed}" if seed is not None else "REPLAY"
         clock = VirtualClock(feed.first_session().open)
         exchange = SimulatedExchange(
@@ -116,14 +135,15 @@ class Run:
             store.set_fact("seed", str(seed))
         clock.advance_to(exchange.start_time)
         self.bus = EventBus(clock)
-        self._events = EventFile(options.events) if options.events else None
         self._exchange = exchange
-        self._journal = Journal.open(self.state_dir / JOURNAL_FILE, "normal")
-        self._journal.use_book(self.venue_name, account)
-        if not exchange.resumed:
-            # The market begins anew, and so does its book; one left unfinished stays readable.
-            self._journal.seal_book()
+        self._events = self._opened(EventFile(options.events)) if options.events else None
+        if exchange.resumed:
             self._journal.use_book(self.venue_name, account)
+        else:
+            # The market begins anew, and so does its book; one left unfinished stays readable. The book
+            # comes first: a crash in between begins once more, and no book ever serves two markets.
+            self._journal.begin_book(self.venue_name, account)
+            exchange.begin()
         self.bus.add_sink("journal", self._journal.event, market_data=False)
         if self._events is not None:
             self.bus.add_sink("events", self._events.write)
@@ -131,13 +151,12 @@ class Run:
             self.bus.subscribe("log", _LOG_EVENTS, log_kinds(debug=False)), self.state_dir
         )
         engine = TradingEngine(
-            engine_config(self._loaded, options, last), strategies, exchange.broker, exchange, calendar,
+            engine_config(self._loaded, options, last, resumed=exchange.resumed), strategies, exchange.broker, exchange, calendar,
             clock, self._journal, self.bus,
         )  # fmt: skip
         pacer = AcceleratedClock(exchange.start_time, options.speed)
         stepper = Stepper(engine, exchange, self._inbox, clock, pacer)
-        if self._events is not None and options.speed is not None:
-            stepper.after_instant = self._events.flush
+        stepper.after_instant = self._after_instant
         info = EngineInfo(
             __version__, Mode(self.venue_name), self.venue_name, account,
             tuple(strategy.symbol for strategy in strategies), str(self.state_dir), seed,
@@ -150,6 +169,19 @@ class Run:
                 ErrorOccurred("venue", "another market was left unfinished here and is given up", None)
             )
 
+    def _opened(self, resource: _Closable) -> _Closable:
+        """``resource``, which is closed again should the rest not open."""
+        self._to_close.append(resource)
+        return resource
+
+    def _after_instant(self) -> None:
+        if self._events is not None and self._options.speed is not None:
+            self._events.flush()
+        problem = self._exchange.problem
+        if problem != self._said_problem:
+            self._said_problem = problem
+            self.bus.emit(ErrorOccurred("venue", problem or "the simulated broker can be written again", None))
+
     def _seed(self, store: ExchangeStore) -> int:
         """The seed asked for, that of an unfinished market, or a new one."""
         if self._options.seed is not None:
@@ -158,16 +190,18 @@ class Run:
         return int(saved) if saved is not None else secrets.randbelow(_MAX_SEED)
 
     def _feed(
-        self, strategies: list[Strategy], calendar: Calendar, seed: int | None
+        self, strategies: list[Strategy], calendar: Calendar, seed: int | None, concerned: set[str]
     ) -> tuple[Feed, date | None]:
-        """The feed, and the last session to trade."""
+        """The feed, and the last session to trade. ``concerned``: symbols that an earlier run left open."""
         options = self._options
         symbols = [strategy.symbol for strategy in strategies]
+        symbols += sorted(concerned.difference(symbols))
         if seed is not None:
             try:
                 feed = SimFeed(
-                    symbols, seed, calendar, options.start or SIM_START, options.cash, options.slippage_ticks
-                )
+                    symbols, seed, calendar, options.start or SIM_START, options.cash, options.slippage_ticks,
+                    warm=options.warmup != "none",
+                )  # fmt: skip
                 return feed, _nth_session(calendar, feed.first_session().date, options.sessions)
             except CalendarRangeError as error:
                 raise UsageError(f"--start: {error}") from None
@@ -187,10 +221,14 @@ class Run:
         """The engine has ended: close what it was given."""
         engine = self.engine
         done = clean and engine.manager.flat and not engine.portfolio.positions
-        if done:
-            self._journal.seal_book()
-        self._journal.close()
+        # The market goes first: a crash in between leaves a book without a market, which the next run seals.
         self._exchange.finish(clean=done)
+        try:
+            if done:
+                self._journal.seal_book()
+        except JournalUnavailable as error:
+            self.journal_problem = str(error)
+        self._journal.close()
         if self._events is not None:
             self._events.close()
         self._log.stop()
@@ -220,7 +258,9 @@ def _nth_session(calendar: Calendar, first: date, sessions: int | None) -> date 
     return day
 
 
-def engine_config(loaded: LoadedSettings, options: RunOptions, last_session: date | None) -> EngineConfig:
+def engine_config(
+    loaded: LoadedSettings, options: RunOptions, last_session: date | None, *, resumed: bool = False
+) -> EngineConfig:
     """What the engine is told, from the settings."""
     risk, session = loaded.settings.risk, loaded.settings.session
     return EngineConfig(
@@ -237,7 +277,8 @@ def engine_config(loaded: LoadedSettings, options: RunOptions, last_session: dat
         SessionRules(session.no_entries_before_close_min, session.flatten_before_close_min),
         float(risk.max_bar_jump_pct),
         session.shutdown_positions,
-        warmup=options.warmup != "none",
+        # A market that goes on has candles that were seen already, even if it began cold.
+        warmup=resumed or options.warmup != "none",
         last_session=last_session,
         heartbeat=timedelta(minutes=1),
         skip_nights=True,

@@ -177,3 +177,18 @@ def test_the_calculator_knows_this_candle_and_the_one_before() -> None:
     assert_same([x for pair in seen for x in pair], [math.nan, math.nan, math.nan, 2.0, 2.0, 4.0])
     assert calculator.count == 3
     assert calculator.now["vwap"] == 3.0
+
+
+@given(st.integers(0, 5), st.integers(0, 5))
+def test_candles_taken_all_at_once_leave_the_calculator_as_one_by_one(first: int, second: int) -> None:
+    wanted = {"fast": Indicator("sma", 2), "vwap": Indicator("vwap")}
+    one, other = IndicatorCalculator(dict(wanted)), IndicatorCalculator(dict(wanted))
+    rows = market(6, first + second, session=3)
+    for high, low, close, volume, session in rows:
+        one.update(high, low, close, volume, OPEN + timedelta(days=session))
+    for part in (rows[:first], rows[first:]):
+        columns = list(zip(*part, strict=True)) or [(), (), (), (), ()]
+        other.preload(*columns[:4], [OPEN + timedelta(days=n) for n in columns[4]])
+    assert one.count == other.count == first + second
+    for name in wanted:
+        assert_same([one.before[name], one.now[name]], [other.before[name], other.now[name]])

@@ -240,7 +240,11 @@ def run_engine(case: Case) -> EngineRun:
 
 def engine_story(run: EngineRun) -> Story:
     return {
-        "errors": [(time, e.component, e.message) for time, e in run.of(ErrorOccurred) if e.component != "warmup"],
+        "errors": [
+            (time, e.component, e.message)
+            for time, e in run.of(ErrorOccurred)
+            if e.component != "warmup" and not e.message.startswith("still open one minute before the close")
+        ],
         "rejected": [
             (time, bar.symbol, bar.timestamp, _REASONS.get(bar.reason, bar.reason))
             for time, bar in run.of(BarRejected)

@@ -39,6 +39,7 @@ class CircuitBreaker:
         self.trip: Trip | None = None
         self.losses_in_a_row = 0
         self.day_start_equity: Decimal | None = None
+        self._counts_from: Decimal | None = None  # the equity that the loss rule starts from
 
     @property
     def loss_limit(self) -> Decimal:
@@ -52,19 +53,21 @@ class CircuitBreaker:
         """A new session: everything starts anew. The trip that ends here, if there was one."""
         trip, self.trip = self.trip, None
         self.losses_in_a_row = 0
-        self.day_start_equity = None
+        self.day_start_equity = self._counts_from = None
         return trip
 
     def reset(self) -> Trip | None:
         """A person lifts the breaker: the streak starts anew, the day's loss is allowed once more."""
         trip, self.trip = self.trip, None
-        self.losses_in_a_row = 0
+        if trip is not None:
+            self.losses_in_a_row = 0
+            self._counts_from = None
         return trip
 
     def first_delivery(self, equity: Decimal) -> None:
         """The session's first bars have arrived; the day's P/L counts from here."""
         if self.day_start_equity is None:
-            self.day_start_equity = equity
+            self.day_start_equity = self._counts_from = equity
 
     def count(self, trade: ClosedTrade) -> None:
         """Trades in the order of closing. Small losses neither count nor end a streak."""
@@ -77,7 +80,9 @@ class CircuitBreaker:
         """After each instant: the trip that happens now, if any."""
         if self.trip is not None or self.day_start_equity is None:
             return None
-        pnl = self.day_pnl(equity)
+        if self._counts_from is None:
+            self._counts_from = equity  # the first equity after a person lifted the breaker
+        pnl = equity - self._counts_from
         if pnl < ZERO and pnl <= -self.loss_limit:
             self.trip = Trip("max_daily_loss_pct", -pnl, self.loss_limit)
         elif self.losses_in_a_row >= self.limits.consecutive_losses:
@@ -97,6 +102,7 @@ class CircuitBreaker:
             {
                 "session": session,
                 "day_start_equity": plain(self.day_start_equity) if self.day_start_equity else None,
+                "counts_from": plain(self._counts_from) if self._counts_from else None,
                 "losses_in_a_row": self.losses_in_a_row,
                 "trip": [trip.rule, plain(trip.value), plain(trip.limit)] if trip else None,
             }
@@ -109,6 +115,8 @@ class CircuitBreaker:
             return False
         start = saved["day_start_equity"]
         self.day_start_equity = Decimal(start) if start is not None else None
+        counts_from = saved["counts_from"]
+        self._counts_from = Decimal(counts_from) if counts_from is not None else None
         self.losses_in_a_row = int(saved["losses_in_a_row"])
         trip = saved["trip"]
         self.trip = Trip(trip[0], Decimal(trip[1]), Decimal(trip[2])) if trip else None

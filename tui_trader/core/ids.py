@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from tui_trader.core.orders import ClientOrderId, Role
@@ -30,7 +30,8 @@ def client_order_id(
     ``n`` tells apart orders of one role that follow from one candle; ``attempt`` (from 1) rises only after a
     definitive refusal. A repeated send of the same order carries the same id, which a broker takes once.
     """
-    text = f"{account}|{strategy}|{symbol}|{session.isoformat()}|{candle_start.isoformat()}|{n}"
+    start = candle_start.astimezone(UTC).isoformat()
+    text = f"{account}|{strategy}|{symbol}|{session.isoformat()}|{start}|{n}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
     name = "".join(c for c in strategy if c.isalnum() or c == "_")[:_NAME_LENGTH]
     identity = f"{PREFIX}{name}-{symbol[:_NAME_LENGTH]}-{digest}-{_LETTER[role]}{attempt}"

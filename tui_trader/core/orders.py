@@ -197,9 +197,7 @@ class Order:
                 f"{self.spec.client_order_id}: reported as {report.side} {report.symbol}"
             )
         self.broker_order_id = report.broker_order_id or self.broker_order_id
-        if report.state == self.state or _RANK[report.state] < _RANK[self.state]:
-            return False
-        if self.state in TERMINAL:
+        if _RANK[report.state] <= _RANK[self.state]:
             return False
         if report.state not in TRANSITIONS[self.state]:
             raise BrokerProtocolError(f"{self.spec.client_order_id}: {self.state} → {report.state} reported")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,18 +19,23 @@ class ExecutionPolicy:
 
     request_timeout: timedelta = timedelta(seconds=5)
     partial_grace: timedelta = timedelta(seconds=2)
+    entry_wait: timedelta = timedelta(seconds=4)  # how long shares wait for the rest of their entry to end
     protect_deadline: timedelta = timedelta(seconds=5)
     protect_deadline_unclear: timedelta = timedelta(seconds=15)  # while the broker's REST is failing
     retry_delay: timedelta = timedelta(seconds=1)
     exit_retry_delay: timedelta = timedelta(seconds=5)
     follow_up: timedelta = timedelta(seconds=2)
+    lost_after: timedelta = timedelta(seconds=30)  # an entry unknown to the broker for so long was lost
     poll: timedelta | None = None
     reconcile: timedelta = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
 class SymbolBook:
-    """One symbol's orders and what is wanted of them; ``OrderManager`` steers the first to the second."""
+    """One symbol's orders and what is wanted of them; ``Steering`` leads the first to the second.
+
+    An order keeps its place until it has ended and all its executions are booked.
+    """
 
     symbol: str
     strategy: str
@@ -40,7 +45,6 @@ class SymbolBook:
     exit: Order | None = None
     # -- what is wanted
     protect_at: Decimal | None = None  # where the protective stop belongs
-    unit_risk: Decimal = ZERO  # the signal's entry − stop loss
     exit_reason: TradeReason | None = None
     withdraw_entry: str = ""  # why the entry is to be cancelled
     # -- what stands in the way
@@ -48,25 +52,26 @@ class SymbolBook:
     exit_blocked_until: datetime | None = None  # the sale was refused: the stop goes back until then
     unprotected_since: datetime | None = None
     deadline: Timer | None = None
-    entry_is_partial: bool = False
+    grace_runs: bool = False  # shares are held while their entry still works
     # -- numbering (ids)
     anchor: datetime | None = None  # start of the latest candle
     made: dict[Role, int] = field(default_factory=dict)
     refused: dict[Role, int] = field(default_factory=dict)
 
-    def live_orders(self) -> Iterator[Order]:
+    def orders(self) -> Iterator[Order]:
         for order in (self.entry, self.stop, self.replacement, self.exit):
-            if order is not None and order.live:
+            if order is not None:
                 yield order
 
     @property
     def idle(self) -> bool:
-        return next(self.live_orders(), None) is None
+        """Whether no order of ours may still fill, or has filled without our knowing the executions."""
+        return next(self.orders(), None) is None
 
     def drop(self, order: Order) -> None:
         """``order`` has ended."""
         if self.entry is order:
-            self.entry, self.withdraw_entry, self.entry_is_partial = None, "", False
+            self.entry, self.withdraw_entry, self.grace_runs = None, "", False
         elif self.stop is order:
             self.stop = None
         elif self.replacement is order:
@@ -106,6 +111,13 @@ class OrderRegistry:
     def live(self) -> Iterable[Order]:
         return [order for order in self._orders.values() if order.live]
 
-    def forget_ended(self) -> None:
-        """A new session begins: only orders that still live are kept in memory."""
-        self._orders = {identity: order for identity, order in self._orders.items() if order.live}
+    def forget(self, settled: Callable[[Order], bool]) -> None:
+        """A new session begins: only orders of which more may be heard are kept in memory."""
+        self._orders = {identity: order for identity, order in self._orders.items() if not settled(order)}
+
+
+def unit_risk(order: Order) -> Decimal:
+    """Dollars a share that an entry means to risk: its stop price less its protective stop's."""
+    if order.planned_stop is None or order.spec.stop_price is None:
+        return ZERO
+    return order.spec.stop_price - order.planned_stop

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from itertools import count
+from datetime import datetime, timedelta
+from itertools import chain, count
 from typing import assert_never
 
 from tui_trader.core.events import ErrorOccurred
-from tui_trader.core.orders import Order, Role
+from tui_trader.core.orders import Order, OrderState, Role
 from tui_trader.engine.bus import Publisher
 from tui_trader.engine.clock import Clock
 from tui_trader.engine.recorder import JournalUnavailable, Recorder
@@ -38,8 +38,9 @@ class InFlight:
 class OrderGateway:
     """Requests leave in the order in which they were made, after the journal has them.
 
-    ``on_send`` is told of each order that is about to leave, ``on_deny`` of each that may not: while the
-    journal cannot be written no entry is sent, but cancels, stops and exits are.
+    ``on_send`` is told of each order that is about to leave for the first time, ``on_deny`` of each that may
+    not: while the journal cannot be written no entry is sent, but cancels, stops and exits are.
+    ``on_journal_lost`` is called when that begins.
     """
 
     def __init__(
@@ -61,8 +62,11 @@ class OrderGateway:
         self._queue: deque[InFlight] = deque()
         self._in_flight: dict[int, InFlight] = {}
         self.journal_ok = True
-        self.on_send: Callable[[Order], None] = lambda order: None
+        #: The number of the latest request: whatever the broker tells in answer to a later one is newer.
+        self.latest = 0
+        self.on_send: Callable[[Order, BrokerRequest], None] = lambda order, request: None
         self.on_deny: Callable[[Order, str], None] = lambda order, reason: None
+        self.on_journal_lost: Callable[[], None] = lambda: None
 
     @property
     def busy(self) -> bool:
@@ -72,29 +76,39 @@ class OrderGateway:
     # ---- requests --------------------------------------------------------------------------------
 
     def submit(self, order: Order) -> None:
-        self._add(SubmitOrder(next(self._numbers), order.spec), order)
+        self._add(SubmitOrder(self._number(), order.spec), order)
 
     def replace(self, old: Order, new: Order) -> None:
-        number = next(self._numbers)
-        self._add(ReplaceOrder(number, old.spec.client_order_id, old.broker_order_id, new.spec), new)
+        spec = old.spec
+        self._add(ReplaceOrder(self._number(), spec.client_order_id, old.broker_order_id, new.spec), new)
 
     def cancel(self, order: Order) -> None:
-        number = next(self._numbers)
-        self._add(CancelOrder(number, order.spec.client_order_id, order.broker_order_id), order)
+        self._add(CancelOrder(self._number(), order.spec.client_order_id, order.broker_order_id), order)
 
     def query(self, order: Order) -> None:
-        self._add(QueryOrder(next(self._numbers), order.spec.client_order_id), order)
+        """Ask what became of ``order``, unless a question about it is on its way."""
+        if not self._under_way(QueryOrder, order):
+            self._add(QueryOrder(self._number(), order.spec.client_order_id), order)
 
-    def asked_about(self, order: Order) -> bool:
-        """Whether a question about ``order`` is on its way."""
+    def placing(self, order: Order) -> bool:
+        """Whether a request that places ``order`` is on its way."""
+        return self._under_way((SubmitOrder, ReplaceOrder), order)
+
+    def _under_way(self, kind: type | tuple[type, ...], order: Order) -> bool:
         return any(
-            isinstance(item.request, QueryOrder) and item.order is order for item in self._in_flight.values()
-        ) or any(isinstance(item.request, QueryOrder) and item.order is order for item in self._queue)
+            item.order is order and isinstance(item.request, kind)
+            for item in chain(self._in_flight.values(), self._queue)
+        )
 
-    def query_snapshot(self, request: QuerySnapshot | None = None) -> int:
-        number = next(self._numbers)
-        self._add(QuerySnapshot(number, request.since if request else None), None)
+    def query_snapshot(self, since: datetime | None = None) -> int:
+        """Ask for account, positions and open orders; the number that the answer will bear."""
+        number = self._number()
+        self._add(QuerySnapshot(number, since), None)
         return number
+
+    def _number(self) -> int:
+        self.latest = next(self._numbers)
+        return self.latest
 
     def answered(self, request_id: int) -> InFlight | None:
         """The request that an answer belongs to; None for one that was given up or answered before."""
@@ -125,6 +139,7 @@ class OrderGateway:
             if self.journal_ok:
                 self.journal_ok = False
                 self._bus.emit(ErrorOccurred("journal", f"cannot be written, entries are off: {error}", None))
+                self.on_journal_lost()
         else:
             if not self.journal_ok:
                 self.journal_ok = True
@@ -137,11 +152,13 @@ class OrderGateway:
         request, order = item.request, item.order
         match request:
             case SubmitOrder() | ReplaceOrder():
-                if order is not None and order.state.value == "INTENT":
+                if order is None or not order.live:
+                    return
+                if order.state is OrderState.INTENT:
                     if not self.journal_ok and order.spec.role is Role.ENTRY:
                         self.on_deny(order, "the journal cannot be written")
                         return
-                    self.on_send(order)
+                    self.on_send(order, request)
             case CancelOrder() | QueryOrder() | QuerySnapshot():
                 pass
             case _:

@@ -142,6 +142,12 @@ class Journal:
         self._execution_ids = self._known("SELECT execution_id FROM fills WHERE book_id = ?")
         return self._book
 
+    def begin_book(self, venue: str, account_id: str) -> int:
+        """Begin a new book; those of the account that were left unfinished are sealed with it."""
+        self.commit()
+        self._try(lambda: self._seal_unfinished(rows.storable(venue), rows.storable(account_id)))
+        return self.use_book(venue, account_id)
+
     def seal_book(self) -> None:
         """Commit and end the present book: the account's next run begins a new one."""
         self.commit()
@@ -224,6 +230,12 @@ class Journal:
             except sqlite3.Error:
                 pass  # SQLite has rolled back by itself, or the next BEGIN will say what is wrong
             raise JournalUnavailable(f"journal {self._path} cannot be used: {error}") from error
+
+    def _seal_unfinished(self, venue: str, account: str) -> None:
+        self._connection.execute(
+            "UPDATE books SET sealed = ? WHERE venue = ? AND account_id = ? AND sealed IS NULL",
+            (rows.stamp(datetime.now(UTC)), venue, account),
+        )
 
     def _find_or_open_book(self, venue: str, account_id: str) -> int:
         found = self._connection.execute(

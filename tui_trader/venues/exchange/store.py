@@ -34,9 +34,9 @@ from tui_trader.errors import RefusedToStart
 #: "ttx1" in the file's header, so that another program's database is never taken for ours.
 _APPLICATION_ID: Final = 0x74747831
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS orders (client_order_id TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS executions (number INTEGER PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE orders (client_order_id TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE executions (number INTEGER PRIMARY KEY, document TEXT NOT NULL);
 """
 
 
@@ -92,7 +92,8 @@ class ExchangeStore:
 
     def _open(self) -> None:
         db = self._db
-        if db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None:
+        empty = db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+        if not empty:
             if int(db.execute("PRAGMA application_id").fetchone()[0]) != _APPLICATION_ID:
                 raise _NotOursError("is another program's database")
             found = db.execute("PRAGMA quick_check").fetchone()[0]
@@ -105,7 +106,8 @@ class ExchangeStore:
         db.execute("PRAGMA journal_mode=WAL")
         # Enough for a process that is killed; simulated money needs no protection from a power cut.
         db.execute("PRAGMA synchronous=OFF")
-        db.executescript(f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_SCHEMA} COMMIT;")
+        if empty:
+            db.executescript(f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_SCHEMA} COMMIT;")
 
     # ---- reading (what was committed) ------------------------------------------------------------
 

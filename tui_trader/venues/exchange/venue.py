@@ -51,6 +51,8 @@ class SimulatedExchange:
         self._upcoming: BarBatch | None = None
         self._judged: frozenset[str] = frozenset()
         self._last: dict[str, Bar] = {}
+        self._session_over = False
+        self._matched: tuple[datetime, int] | None = None  # turns of an instant that a crash interrupted
         left = store.fact("market")
         #: Whether ``store`` held another market that was not finished: it is given up.
         self.abandoned = left is not None and left != feed.identity
@@ -80,11 +82,10 @@ class SimulatedExchange:
         self._session = session
         if session is not None:
             self._load(session)
-            while self._next < len(self._batches) and self._batches[self._next].time <= self.start_time:
-                self._accept(self._batches[self._next])
-                self._next += 1
-            if self._next < len(self._batches):
-                moment = self._batches[self._next].time
+            while self._upcoming is not None and self._upcoming.time <= self.start_time:
+                self._accept(self._take())
+            if self._upcoming is not None:
+                moment = self._upcoming.time
                 self._matched = (moment, self.sim_broker.matched(moment))
         return True
 
@@ -104,10 +105,18 @@ class SimulatedExchange:
 
     def _load(self, session: Session) -> None:
         self._session = session
-        self._batches = self._feed.batches(session)
+        self._batches = iter(self._feed.batches(session))
         self._judged = self._feed.needs_judging(session)
-        self._next = 0
-        self._delivered = []
+        self._upcoming = next(self._batches, None)
+        self._last = {}
+
+    def _take(self) -> BarBatch:
+        """The next delivery, which there must be."""
+        batch = self._upcoming
+        if batch is None:
+            raise ValueError("nothing is left to deliver in this session")
+        self._upcoming = next(self._batches, None)
+        return batch
 
     def next_time(self) -> datetime | None:
         if self._session is None:
@@ -135,9 +144,8 @@ class SimulatedExchange:
         session = self._session
         if session is None:
             return
-        if self._next < len(self._batches) and self._batches[self._next].time == time:
-            batch = self._batches[self._next]
-            self._next += 1
+        if self._upcoming is not None and self._upcoming.time == time:
+            batch = self._take()
             done = self._matched[1] if self._matched is not None and self._matched[0] == time else 0
             for turn, bars in enumerate(self._accept(batch)):
                 if turn >= done and self.sim_broker.has_orders:

@@ -22,7 +22,15 @@ class SimFeed:
     """Sessions of a ``SimMarket`` from ``start`` on; bars that the market leaves out are not delivered."""
 
     def __init__(
-        self, symbols: Sequence[str], seed: int, calendar: Calendar, start: date, cash: Decimal, ticks: int
+        self,
+        symbols: Sequence[str],
+        seed: int,
+        calendar: Calendar,
+        start: date,
+        cash: Decimal,
+        ticks: int,
+        *,
+        warm: bool = True,
     ) -> None:
         self._market = SimMarket(symbols, seed)
         self._calendar = calendar
@@ -31,7 +39,9 @@ class SimFeed:
         self._number = {first.date: FIRST_SESSION}
         self._cached: tuple[int, SessionBars] | None = None
         self._history: dict[int, SessionBars] = {}
-        self.identity = f"sim|{seed}|{first.date}|{','.join(self._market.symbols)}|{cash}|{ticks}"
+        self._oldest = 0 if warm else FIRST_SESSION  # the first session that history may be taken from
+        # Not the symbols: no symbol's bars depend on which others are traded.
+        self.identity = f"sim|{seed}|{first.date}|{cash}|{ticks}"
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -83,7 +93,7 @@ class SimFeed:
             earlier += 1
             session = self._calendar.previous_sessions(before, earlier)[0]
             index = self._index_before(session.date)
-            if index < 0:
+            if index < self._oldest:
                 break
             part = _columns(self._earlier(index, session), row)
             parts.insert(0, part)
