@@ -12,8 +12,10 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from tui_trader import __version__
-from tui_trader.config import LoadedSettings, RiskSettings, Settings, example_config, load_settings, show
+from tui_trader.config import LoadedSettings, load_settings
+from tui_trader.config_text import example_config, show
 from tui_trader.errors import AttentionNeeded, RefusedToStart, TuiTraderError, UsageError
+from tui_trader.settings import RiskSettings, Settings
 
 NOTHING: Mapping[str, str] = {}
 

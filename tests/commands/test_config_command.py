@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tui_trader.commands import config as command
-from tui_trader.config import Settings, load_settings
-from tui_trader.paths import default_config_path
+from tui_trader.config import load_settings
 from tui_trader.errors import UsageError
+from tui_trader.paths import default_config_path
+from tui_trader.settings import Settings
 
 
 def test_init_writes_a_file_for_its_owner_alone_that_changes_nothing(tmp_path: Path) -> None:

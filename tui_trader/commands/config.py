@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tui_trader.config import example_config, load_settings, show
-from tui_trader.paths import default_config_path
+from tui_trader.config import load_settings
+from tui_trader.config_text import example_config, show
 from tui_trader.errors import UsageError
+from tui_trader.paths import default_config_path
 
 
 def init(path: Path | None) -> str:

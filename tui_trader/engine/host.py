@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from typing import TypeVar
 
 from tui_trader.core.events import ErrorOccurred, Event
 from tui_trader.engine.bus import EventBus, QueueSubscription
-from tui_trader.engine.handle import CandleRow, Command, EngineInfo, EngineSnapshot
+from tui_trader.engine.guard import StrategyGuard
+from tui_trader.engine.handle import CandleRow, Command, EngineInfo, EngineSnapshot, Shutdown
 from tui_trader.engine.inbox import Inbox, Query
 from tui_trader.engine.snapshot import candles_of, snapshot_of
 from tui_trader.engine.stepper import Stepper
+from tui_trader.engine.supervisor import Service, Supervisor
 from tui_trader.engine.trading_engine import TradingEngine
 
 _T = TypeVar("_T")
@@ -26,7 +28,8 @@ class EngineHost:
     """An ``EngineHandle``. ``run`` drives the engine on the calling thread; ``start`` on one of its own.
 
     ``on_end`` is called on the engine's thread when it has ended, however it did, and closes what the engine
-    was given (journal, venue); its argument says whether the end was clean.
+    was given (journal, venue); its argument says whether the end was clean. ``services`` run beside the
+    engine's loop and are restarted when they fail.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class EngineHost:
         inbox: Inbox,
         bus: EventBus,
         on_end: Callable[[bool], None],
+        services: Mapping[str, Service] | None = None,
     ) -> None:
         self._info = info
         self._engine = engine
@@ -44,6 +48,7 @@ class EngineHost:
         self._inbox = inbox
         self._bus = bus
         self._on_end = on_end
+        self._services = services or {}
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self.failure: BaseException | None = None
@@ -54,15 +59,30 @@ class EngineHost:
         """Drive the engine until it has stopped. An engine that fails is kept in ``failure``."""
         # The hot path makes no reference cycles: the collector need not look at every bar.
         gc.set_threshold(_GC_THRESHOLD, 20, 50)
+        guard = StrategyGuard()
+        guard.start()
+        self._engine.market.guard = guard
         try:
-            asyncio.run(self._stepper.run())
+            asyncio.run(self._supervised())
         except BaseException as error:
             self.failure = error
             if not isinstance(error, Exception):
                 raise
             self._bus.emit(ErrorOccurred("engine", f"{type(error).__name__}: {error}", None))
         finally:
+            guard.stop()
             self._end()
+
+    async def _supervised(self) -> None:
+        """The engine's loop beside its services; a simulated venue has none."""
+        supervisor = Supervisor(self._service_failed, self._service_given_up)
+        await supervisor.run(self._stepper.run, self._services)
+
+    def _service_failed(self, name: str, error: Exception) -> None:
+        self._bus.emit(ErrorOccurred(name, f"{type(error).__name__}: {error}; starting it again", None))
+
+    def _service_given_up(self, name: str) -> None:
+        self._inbox.command(Shutdown(f"{name} has failed too often"))
 
     def _end(self) -> None:
         try:

@@ -35,6 +35,7 @@ from tui_trader.core.rule import CandleView, Holding
 from tui_trader.engine.bus import EventBus
 from tui_trader.engine.clock import Clock
 from tui_trader.engine.desk import SymbolDesk
+from tui_trader.engine.guard import Guard, unguarded
 from tui_trader.engine.order_manager import OrderManager
 from tui_trader.engine.sessions import Schedule
 from tui_trader.engine.timers import Alarm, Timers
@@ -64,6 +65,7 @@ class MarketDesk:
         self._schedule: Schedule | None = None
         self._timeouts: set[datetime] = set()
         self.entries_allowed: Callable[[], bool] = lambda: False
+        self.guard: Guard = unguarded
         self.split_seen: Callable[[SymbolDesk], None] = lambda desk: None
         self.send: Callable[[], None] = lambda: None  # let what was decided leave at once
 
@@ -125,20 +127,12 @@ class MarketDesk:
                     self._bus.count_unheard()
                 joining.append((desk, bar))
         for desk, bar in joining:
-            if bar.timestamp + MINUTE != now and self._came_too_late(desk, bar, now):
+            if bar.timestamp + MINUTE != now and desk.too_late(bar, now):
                 continue
             for candle in desk.aggregator.add(bar):
                 self._candle(desk, candle)
             self._arm_timeout(desk)
         return bool(joining)
-
-    def _came_too_late(self, desk: SymbolDesk, bar: Bar, now: datetime) -> bool:
-        """Whether the bar's candle would have been closed by its time-out before now."""
-        if desk.session_open is None:
-            return True
-        interval = desk.aggregator.minutes * MINUTE
-        start = bar.timestamp - (bar.timestamp - desk.session_open) % interval
-        return now > start + interval + CANDLE_GRACE
 
     def _arm_timeout(self, desk: SymbolDesk) -> None:
         end = desk.aggregator.window_end
@@ -208,7 +202,7 @@ class MarketDesk:
             if book.exit_reason is not None or book.protect_at is None:
                 return
             holding = Holding(position.qty, position.avg_entry_price, position.entry_time, book.protect_at)
-            decision = decide_holding(desk.strategy, view, holding)
+            decision = self.guard(decide_holding, desk.strategy, view, holding)
             if isinstance(decision, ExitNow):
                 self._manager.close(symbol, TradeReason.EXIT)
             elif isinstance(decision, MoveStop):
@@ -216,10 +210,10 @@ class MarketDesk:
         elif book.entry is not None:
             if view.end > (desk.signal_end or view.start):
                 desk.waited += 1
-            if decide_pending(desk.strategy, view, desk.waited) is not None:
+            if self.guard(decide_pending, desk.strategy, view, desk.waited) is not None:
                 self._manager.withdraw_entry(symbol, "expired")
         elif book.idle and self.entries_allowed() and not desk.warm_error:
-            order = decide_flat(desk.strategy, view)
+            order = self.guard(decide_flat, desk.strategy, view)
             if order is not None:
                 self._signal(desk, view, order)
 
@@ -284,7 +278,7 @@ class MarketDesk:
             return
         desk.trade_closed(stamp)
         try:
-            desk.strategy.on_position_closed()
+            self.guard(desk.strategy.on_position_closed)
         except Exception as error:  # noqa: BLE001
             self._quarantine(desk, error)
 

@@ -1,0 +1,103 @@
+"""Keeps a strategy from holding up the engine: a call has a budget, and one that never returns is broken off.
+
+A call that takes too long is noticed when it returns. One that does not return is ended by raising in the
+engine's thread, which works for Python code that loops; code stuck inside a C extension cannot be ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, ParamSpec, Protocol, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+#: Processor seconds of one call after which a strategy is quarantined; ten thousand times what one needs.
+BUDGET_S: Final = 0.5
+#: Real seconds after which a call is broken off.
+BREAK_OFF_S: Final = 5.0
+_CHECK_S: Final = 0.5
+
+
+class StrategyOverran(Exception):  # noqa: N818 - says whose fault it is
+    """A strategy used up its time."""
+
+    def __init__(self, message: str = "it did not return in time") -> None:
+        super().__init__(message)
+
+
+class Guard(Protocol):
+    """Calls a function of a strategy and passes on its answer."""
+
+    def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T: ...
+
+
+def unguarded(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """The guard that is none."""
+    return function(*args, **kwargs)
+
+
+class StrategyGuard:
+    """Calls strategies on the engine's thread and watches them from another."""
+
+    def __init__(self, budget_s: float = BUDGET_S, break_off_s: float = BREAK_OFF_S) -> None:
+        self._budget = budget_s
+        self._break_off = break_off_s
+        self._lock = threading.Lock()
+        self._began: float | None = None  # monotonic; None between calls
+        self._thread_id = 0
+        self._raised = False
+        self._ended = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch; call it on the thread that will call strategies."""
+        self._thread_id = threading.get_ident()
+        self._watcher = threading.Thread(target=self._watch, name="strategy-guard", daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """``function``'s answer. Raises ``StrategyOverran``, and whatever ``function`` raises."""
+        used = time.thread_time()
+        self._began = time.monotonic()
+        try:
+            answer = function(*args, **kwargs)
+        finally:
+            late = self._leave()
+        used = time.thread_time() - used
+        if late or used > self._budget:
+            raise StrategyOverran(f"it took {used:.1f} s for one candle")
+        return answer
+
+    def _leave(self) -> bool:
+        """The call is over; whether it was broken off. Afterwards nothing can be raised for it any more."""
+        while True:
+            try:
+                with self._lock:
+                    self._began = None
+                    late, self._raised = self._raised, False
+                    if late:
+                        _raise_in(self._thread_id, None)  # called back, if it has not arrived yet
+                    return late
+            except StrategyOverran:
+                continue  # it arrived just here: once at the most, for it is raised once a call
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_CHECK_S):
+            with self._lock:
+                began = self._began
+                if began is not None and not self._raised and time.monotonic() - began > self._break_off:
+                    self._raised = True
+                    _raise_in(self._thread_id, StrategyOverran)
+
+
+def _raise_in(thread_id: int, kind: type[BaseException] | None) -> None:
+    """Have ``kind`` raised in a thread at its next step; None calls back what has not been raised yet."""
+    exception = ctypes.py_object(kind) if kind is not None else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), exception)
