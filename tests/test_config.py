@@ -99,7 +99,7 @@ def test_the_defaults_are_the_documented_ones(file: Path) -> None:
     (route,) = settings.routes
     assert (route.scanner, route.strategy) == ("static", "velez")
     assert route.symbols == ("AAPL", "TSLA", "AMD", "NVDA", "META")
-    assert route.config == {"candle_interval_minutes": 2}
+    assert route.config == {}  # the strategy's own defaults hold
     assert settings.ui.model_dump() == {
         "theme": "midnight",
         "up_color_swap": False,

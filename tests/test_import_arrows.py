@@ -18,8 +18,12 @@ VIEWER: Final = ("core", "engine.handle", "venues.base", "errors", "config")
 ARROWS: Final[dict[str, tuple[str, ...]]] = {
     "core": (),
     "errors": (),
-    "config": ("core", "errors"),
-    "strategies": ("core",),
+    "paths": (),
+    "options": (),
+    "settings": ("core", "errors"),
+    "config": ("core", "errors", "paths", "settings"),
+    "config_text": ("config", "errors", "settings"),
+    "strategies": ("core", "errors"),
     "scanners": ("core",),
     "venues.base": ("core",),
     "venues.exchange": VENUE,  # the simulated broker, which both simulated venues trade at
@@ -34,7 +38,8 @@ ARROWS: Final[dict[str, tuple[str, ...]]] = {
     "tui": VIEWER,
     # These put the parts together.
     "commands": EVERYTHING,
-    "app": EVERYTHING,
+    "headless": EVERYTHING,
+    "screen": EVERYTHING,
     "wiring": EVERYTHING,
     "cli": EVERYTHING,
     "__main__": EVERYTHING,

@@ -41,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(arguments: list[str]) -> int:
     parser = _parser()
     first = next((a for a in arguments if not a.startswith("-")), None)
-    wants_run = first not in _COMMANDS and not {"-h", "--help", "--version"} & set(arguments)
+    # A first word that is no command is left to the parser, which says which ones there are.
+    named = first in _COMMANDS or (first is not None and arguments[0] == first)
+    wants_run = not named and not {"-h", "--help", "--version"} & set(arguments)
     options = parser.parse_args(["run", *arguments] if wants_run else arguments)
     return _COMMANDS[options.command](options)
 
@@ -170,8 +172,6 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.live and options.venue in ("sim", "replay"):
-        raise UsageError(f"--live is for real money: it does not go with --venue {options.venue}")
     if options.bars and options.venue != "replay":
         raise UsageError("--bars needs --venue replay")
     wanted = RunOptions(
@@ -180,13 +180,27 @@ def _run(options: argparse.Namespace) -> int:
         options.slippage_ticks, options.warmup, options.headless, options.events, options.state_dir,
         options.control,
     )  # fmt: skip
+    if wanted.live:
+        _require_alpaca(wanted)
     if wanted.headless:
         from tui_trader.headless import run_headless
 
         return run_headless(wanted)
+    import gc
+
+    gc.disable()  # all that is loaded for the first paint stays; the screen turns it on again after it
     from tui_trader.screen import run_screen
 
     return run_screen(wanted)
+
+
+def _require_alpaca(wanted: RunOptions) -> None:
+    """Who asks for real money must not be given play money, also when it is only the default."""
+    from tui_trader.wiring import load, venue_for
+
+    venue = venue_for(wanted, load(wanted))
+    if venue != "alpaca":
+        raise UsageError(f"--live is for real money: it does not go with the {venue} venue")
 
 
 def _state_dir(options: argparse.Namespace) -> Path:

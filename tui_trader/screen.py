@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_trader.engine.handle import EngineHandle, Shutdown
 from tui_trader.errors import UsageError
 from tui_trader.options import RunOptions
 from tui_trader.paths import default_config_path, default_state_dir
@@ -19,6 +18,7 @@ from tui_trader.tui.terminal import NO_TERMINAL, is_terminal
 
 if TYPE_CHECKING:
     from tui_trader.control.server import ControlServer
+    from tui_trader.engine.handle import EngineHandle
     from tui_trader.wiring import Run
 
 _JOIN_S = 60.0
@@ -44,6 +44,7 @@ def run_screen(options: RunOptions) -> int:
             glyphs=ui["glyphs"] if ui.get("glyphs") in ("box", "block", "ascii") else "box",
             swap_colours=ui.get("up_color_swap") is True,
             first_run=_is_first_run(options, state_dir),
+            exit_when_done=options.sessions is not None,
         ),
     )
     try:
@@ -71,9 +72,9 @@ class _Session:
         from tui_trader.wiring import Run, load
 
         run = Run(self._options, load(self._options))
+        self._control = start_control(run)
         self._run = run
         run.host.start()
-        self._control = start_control(run)
         return run.host
 
     @property
@@ -82,9 +83,15 @@ class _Session:
 
     def end(self, *, forced: bool) -> None:
         """The screen has gone: see the engine to its end, however the screen ended."""
+        from tui_trader.engine.handle import Shutdown
+
         run = self._run
         if run is None:
             return
+        # Nobody is there to answer: TERM and HUP want what is happening already, a further Ctrl-C forces it.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, lambda *_: os._exit(_FORCED))
         if not run.host.stopped and not forced:
             run.host.send(Shutdown("the screen has closed"))
         ended = run.host.join(_FORCED_JOIN_S if forced else _JOIN_S)
@@ -107,6 +114,10 @@ class _Session:
 
 def _peek(config_file: Path) -> dict[str, Any]:
     """How the screen should look, if the file says so; what is wrong with it is said when it is loaded."""
+    if not config_file.is_file():
+        return {}
+    import tomllib
+
     try:
         ui = tomllib.loads(config_file.read_text(encoding="utf-8")).get("ui", {})
     except (OSError, ValueError):

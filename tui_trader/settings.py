@@ -191,7 +191,9 @@ class RouteSettings(Section):
         default=(), description="symbols of the static scanner; each belongs to one route"
     )
     strategy: Name = Field(default="velez", description="the rule they are traded by")
-    config: dict[str, object] = Field(default_factory=dict, description="the strategy's own settings")
+    config: dict[str, object] = Field(
+        default_factory=dict, description="the strategy's own settings, such as candle_interval_minutes = 2"
+    )
 
     @field_validator("symbols")
     @classmethod
@@ -251,7 +253,7 @@ class ControlSettings(Section):
 
 def default_routes() -> tuple[RouteSettings, ...]:
     symbols = ("AAPL", "TSLA", "AMD", "NVDA", "META")
-    return (RouteSettings(symbols=symbols, config={"candle_interval_minutes": 2}),)
+    return (RouteSettings(symbols=symbols),)
 
 
 class Settings(Section):

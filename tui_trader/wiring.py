@@ -41,7 +41,7 @@ from tui_trader.venues.exchange.feed import Feed
 from tui_trader.venues.exchange.store import ExchangeStore
 from tui_trader.venues.exchange.venue import SimulatedExchange
 from tui_trader.venues.replay.bars_file import read_bars
-from tui_trader.venues.replay.feed import ReplayFeed
+from tui_trader.venues.replay.feed import ReplayFeed, fingerprint
 from tui_trader.venues.sim.feed import SimFeed
 
 #: The simulated market's first day unless --start says otherwise: fixed, so that a seed is enough.
@@ -150,10 +150,10 @@ class Run:
         self._log = LogListener(
             self.bus.subscribe("log", _LOG_EVENTS, log_kinds(debug=False)), self.state_dir
         )
+        config = engine_config(self._loaded, options, last, resumed=exchange.resumed)
         engine = TradingEngine(
-            engine_config(self._loaded, options, last, resumed=exchange.resumed), strategies, exchange.broker, exchange, calendar,
-            clock, self._journal, self.bus,
-        )  # fmt: skip
+            config, strategies, exchange.broker, exchange, calendar, clock, self._journal, self.bus
+        )
         pacer = AcceleratedClock(exchange.start_time, options.speed)
         stepper = Stepper(engine, exchange, self._inbox, clock, pacer)
         stepper.after_instant = self._after_instant
@@ -180,7 +180,8 @@ class Run:
         problem = self._exchange.problem
         if problem != self._said_problem:
             self._said_problem = problem
-            self.bus.emit(ErrorOccurred("venue", problem or "the simulated broker can be written again", None))
+            message = problem or "the simulated broker can be written again"
+            self.bus.emit(ErrorOccurred("venue", message, None))
 
     def _seed(self, store: ExchangeStore) -> int:
         """The seed asked for, that of an unfinished market, or a new one."""
@@ -211,7 +212,7 @@ class Run:
         replay = ReplayFeed(
             table, calendar, options.start, warm=options.warmup != "none",
             max_bar_jump_pct=float(self._loaded.settings.risk.max_bar_jump_pct), cash=options.cash,
-            ticks=options.slippage_ticks,
+            ticks=options.slippage_ticks, recording=fingerprint(options.bars),
         )  # fmt: skip
         sessions = replay.live_sessions
         count = min(options.sessions or len(sessions), len(sessions))

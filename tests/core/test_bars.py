@@ -91,7 +91,8 @@ def test_a_bar_may_be_two_minutes_in_the_future_and_no_more(ahead: int, fine: bo
 
 
 @pytest.mark.parametrize(
-    "jumping", [bar(1, 100.0, close=120.01), bar(1, 120.01, close=100.0), bar(1, 79.99), bar(1, 100.0, close=79.99)]
+    "jumping",
+    [bar(1, 100.0, close=120.01), bar(1, 120.01, close=100.0), bar(1, 79.99), bar(1, 100.0, close=79.99)],
 )
 def test_a_bar_whose_open_or_close_jumps_is_withheld(jumping: Bar) -> None:
     judge = after(bar(0, 100.0))
@@ -202,7 +203,9 @@ def test_other_ratios_are_no_splits(ratio: float) -> None:
 
 def test_a_split_is_seen_between_sessions_only_and_its_bar_is_accepted() -> None:
     judge = after(bar(0, 100.0))
-    assert offer(judge, bar(0, 50.0, opened=NEXT_OPEN)) == Verdict((bar(0, 50.0, opened=NEXT_OPEN),), (), True)
+    assert offer(judge, bar(0, 50.0, opened=NEXT_OPEN)) == Verdict(
+        (bar(0, 50.0, opened=NEXT_OPEN),), (), True
+    )
     assert offer(after(bar(0, 100.0)), bar(1, 50.0)) == Verdict()
 
 

@@ -31,7 +31,8 @@ def streak(made: CircuitBreaker, *pnls: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("equity", "trips"), [("97000.01", False), ("97000", True), ("96999.99", True), ("100000", False), ("1e6", False)]
+    ("equity", "trips"),
+    [("97000.01", False), ("97000", True), ("96999.99", True), ("100000", False), ("1e6", False)],
 )
 def test_the_days_loss_trips_at_its_limit(equity: str, trips: bool) -> None:
     made = breaker()
@@ -106,7 +107,15 @@ def test_a_person_lifts_it_and_the_streak_starts_anew() -> None:
     assert made.check(START) is None
     assert streak(made, "-50", "-50") == 2
     assert made.check(START) is None
+
+
+def test_lifting_a_breaker_that_has_not_tripped_changes_nothing() -> None:
+    made = breaker()
+    streak(made, "-50", "-50")
+    made.check(D(98_000))
+    before = made.dump("s")
     assert made.reset() is None
+    assert made.dump("s") == before
 
 
 def test_a_person_who_lifts_it_after_a_bad_day_allows_the_days_loss_once_more() -> None:

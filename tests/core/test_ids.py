@@ -36,7 +36,7 @@ def test_an_id_says_what_it_is_for() -> None:
 
 
 def test_an_id_is_the_same_on_every_machine_and_day() -> None:
-    assert client_order_id(**SIGNAL) == client_order_id(**SIGNAL) == "tt-velez-AAPL-7b0205276cf3-E1"
+    assert client_order_id(**SIGNAL) == client_order_id(**SIGNAL) == "tt-velez-AAPL-f322bd73a034-E1"
 
 
 @given(st.text(max_size=40), strategies, symbols, roles, st.integers(0, 10**6), st.integers(1, 10**6))

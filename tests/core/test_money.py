@@ -26,7 +26,8 @@ def test_numpy_numbers_and_whole_numbers_are_floats_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "tick"), [("0.0001", "0.0001"), ("0.9999", "0.0001"), ("1", "0.01"), ("1.00", "0.01"), ("5000", "0.01")]
+    ("price", "tick"),
+    [("0.0001", "0.0001"), ("0.9999", "0.0001"), ("1", "0.01"), ("1.00", "0.01"), ("5000", "0.01")],
 )
 def test_the_tick_is_a_cent_from_a_dollar_up(price: str, tick: str) -> None:
     assert tick_size(Decimal(price)) == Decimal(tick)
@@ -59,6 +60,8 @@ def test_rounding_goes_its_way_by_less_than_a_tick_and_once(price: Decimal) -> N
         assert round_down_to_tick(rounded) == round_up_to_tick(rounded) == rounded
 
 
-@pytest.mark.parametrize(("value", "text"), [("1E+3", "1000"), ("1E-7", "0.0000001"), ("-5.10", "-5.10"), ("0", "0")])
+@pytest.mark.parametrize(
+    ("value", "text"), [("1E+3", "1000"), ("1E-7", "0.0000001"), ("-5.10", "-5.10"), ("0", "0")]
+)
 def test_money_is_written_without_an_exponent(value: str, text: str) -> None:
     assert plain(Decimal(value)) == text

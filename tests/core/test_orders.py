@@ -55,7 +55,9 @@ IDENTITY = ClientOrderId("tt-velez-AAPL-0123456789ab-E1")
 
 def order_in(state: OrderState) -> Order:
     order = Order(
-        OrderSpec(IDENTITY, "AAPL", Role.ENTRY, Side.BUY, OrderType.STOP_LIMIT, 10, Decimal("10.5"), Decimal(10)),
+        OrderSpec(
+            IDENTITY, "AAPL", Role.ENTRY, Side.BUY, OrderType.STOP_LIMIT, 10, Decimal("10.5"), Decimal(10)
+        ),
         "velez",
         OPEN,
     )
@@ -66,7 +68,15 @@ def order_in(state: OrderState) -> Order:
 
 def said(state: OrderState, filled: int = 0, reason: str = "") -> OrderReport:
     return OrderReport(
-        IDENTITY, BrokerOrderId("b-1"), "AAPL", Side.BUY, OrderType.STOP_LIMIT, 10, filled, state, reason=reason
+        IDENTITY,
+        BrokerOrderId("b-1"),
+        "AAPL",
+        Side.BUY,
+        OrderType.STOP_LIMIT,
+        10,
+        filled,
+        state,
+        reason=reason,
     )
 
 
@@ -98,7 +108,9 @@ def test_only_an_order_that_may_still_fill_has_open_shares(state: OrderState) ->
 
 
 BROKER_STATES = [s for s in S if s not in (S.INTENT, S.DENIED, S.SUBMITTED, S.UNKNOWN)]
-RANK = {S.INTENT: 0, S.SUBMITTED: 1, S.UNKNOWN: 1, S.ACCEPTED: 2, S.PARTIALLY_FILLED: 3} | dict.fromkeys(TERMINAL, 4)
+RANK = {S.INTENT: 0, S.SUBMITTED: 1, S.UNKNOWN: 1, S.ACCEPTED: 2, S.PARTIALLY_FILLED: 3} | dict.fromkeys(
+    TERMINAL, 4
+)
 
 
 @pytest.mark.parametrize("news", BROKER_STATES)

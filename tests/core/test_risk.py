@@ -124,7 +124,9 @@ def test_no_approved_size_risks_or_costs_more_than_allowed(
 # ---- each control, just below, at and just above its limit --------------------------------------------
 
 
-@pytest.mark.parametrize(("count", "refused"), [(4, ""), (5, "max_open_positions"), (6, "max_open_positions")])
+@pytest.mark.parametrize(
+    ("count", "refused"), [(4, ""), (5, "max_open_positions"), (6, "max_open_positions")]
+)
 def test_open_positions_and_working_entries_are_bounded(count: int, refused: str) -> None:
     assert rule(review(exposure=replace(EXPOSURE, open_positions=count))) == refused
 
@@ -169,13 +171,17 @@ def test_the_stop_must_be_below_the_entry(stop: str, refused: str) -> None:
     assert rule(review(order=replace(ORDER, stop_loss=D(stop)))) == refused
 
 
-@pytest.mark.parametrize(("limit", "refused"), [("12750.01", ""), ("12750", ""), ("12749.99", "max_order_value")])
+@pytest.mark.parametrize(
+    ("limit", "refused"), [("12750.01", ""), ("12750", ""), ("12749.99", "max_order_value")]
+)
 def test_the_value_of_an_order_is_its_quantity_at_the_limit_price(limit: str, refused: str) -> None:
     # 250 × 51 = 12,750
     assert rule(review(max_order_value=D(limit))) == refused
 
 
-@pytest.mark.parametrize(("gross", "refused"), [("87249.99", ""), ("87250", ""), ("87250.01", "max_gross_exposure")])
+@pytest.mark.parametrize(
+    ("gross", "refused"), [("87249.99", ""), ("87250", ""), ("87250.01", "max_gross_exposure")]
+)
 def test_gross_exposure_counts_what_is_held_ordered_and_asked_for(gross: str, refused: str) -> None:
     # 100 % of 100,000 less 12,750
     assert rule(review(exposure=replace(EXPOSURE, gross=D(gross)))) == refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -68,7 +68,7 @@ Line = tuple[Any, ...]
 Story = Mapping[str, Sequence[Line]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """One run. Sessions before ``start`` only warm the indicators, if ``warm``.
 
@@ -85,6 +85,11 @@ class Case:
     cash: Decimal = Decimal(100_000)
     ticks: int = 1
     recorded: bool = True
+
+    def __repr__(self) -> str:
+        """All but the bars, of which there are thousands."""
+        told = (f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name != "bars")
+        return f"Case({len(self.bars)} bars, {', '.join(told)})"
 
 
 def differences(case: Case) -> str:
@@ -171,9 +176,10 @@ def feed_of(case: Case) -> ReplayFeed:
             table_of(case.bars), CALENDAR, case.start, warm=case.warm, cash=case.cash, ticks=case.ticks,
             max_bar_jump_pct=float(case.risk.max_bar_jump_pct),
         )  # fmt: skip
-    possible = {
-        (bar.symbol, bar.timestamp): bar for bar in case.bars if not oracle.bar_fault(_oracle_bar(bar))
-    }
+    possible: dict[tuple[str, datetime], Bar] = {}
+    for bar in case.bars:
+        if oracle.bar_fault(_oracle_bar(bar)) is None:
+            possible.setdefault((bar.symbol, bar.timestamp), bar)
     return UncheckedFeed(table_of(list(possible.values())), case)
 
 
@@ -260,7 +266,7 @@ def engine_story(run: EngineRun) -> Story:
         "signals": list(_signals(run)),
         "orders": sorted(_orders(run), key=_by_time_and_symbol),
         "fills": [
-            (fill.timestamp, fill.symbol, str(fill.side), fill.qty, fill.price) for _, fill in run.of(OrderFilled)
+            (f.timestamp, f.symbol, str(f.side), f.qty, f.price) for _, f in run.of(OrderFilled)
         ],
         "trades": [
             (t.symbol, t.qty, t.entry_time, t.entry_price, t.exit_time, t.exit_price, t.pnl, str(t.reason))
@@ -323,7 +329,8 @@ def oracle_story(case: Case) -> Story:
     return {
         "errors": [],
         "rejected": [
-            (_time(x["time"]), x["symbol"], _time(x["timestamp"]), x["reason"]) for x in told["bar_rejections"]
+            (_time(x["time"]), x["symbol"], _time(x["timestamp"]), x["reason"])
+            for x in told["bar_rejections"]
         ],
         "adjusted": [
             (x["symbol"], _time(x["timestamp"]), x["high"], x["low"]) for x in told["bar_adjustments"]
@@ -385,7 +392,9 @@ def compare(engine: Story, reference: Story) -> str:
     parts = []
     for kind, theirs in reference.items():
         ours = engine[kind]
-        wrong = [n for n in range(max(len(ours), len(theirs))) if not _same(ours[n : n + 1], theirs[n : n + 1])]
+        wrong = [
+            n for n in range(max(len(ours), len(theirs))) if not _same(ours[n : n + 1], theirs[n : n + 1])
+        ]
         if wrong:
             parts.append(f"{kind}: {len(ours)} by the engine, {len(theirs)} by the oracle")
             first = wrong[0]
@@ -406,7 +415,9 @@ def _same(ours: Sequence[Line], theirs: Sequence[Line]) -> bool:
 def _equal(one: object, other: object) -> bool:
     """Averages agree to 1e-9, everything else exactly."""
     if isinstance(one, float) and isinstance(other, float):
-        return one == other or (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=1e-9)
+        return (
+            one == other or (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=1e-9)
+        )
     return one == other
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from tests.oracle import oracle
@@ -29,7 +31,7 @@ _SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 #: Price of the first bar, and the grid on which all prices lie: a coarse one puts many on thresholds.
 _LEVELS = (
     (50.0, "0.01"), (50.0, "0.05"), (20.0, "0.25"), (3.0, "0.01"), (1.02, "0.0025"), (0.6, "0.0001"),
-    (0.08, "0.0005"), (180.0, "0.01"), (8.0, "0.001"),
+    (0.08, "0.0005"), (0.025, "0.0001"), (180.0, "0.01"), (8.0, "0.001"),
 )  # fmt: skip
 _SPLITS = (2, 3, 4, 5, 10, 50)
 
@@ -47,10 +49,13 @@ class Mishap:
 
 
 _MISHAPS = (
-    "jump that stays", "jump for a while", "bad bar", "high wick", "low wick", "missing", "missing bar",
-    "flat", "gap", "end of data", "jump, late", "outside hours",
+    "jump that stays", "jump that stays", "jump for a while", "late jump", "late jump", "bad bar",
+    "high wick", "low wick", "missing", "missing bar", "flat", "end of data", "outside hours", "nonsense",
+    "twice",
 )  # fmt: skip
-_SIZES = (0.5, 0.79, 0.8, 0.805, 0.85, 0.97, 1.02, 1.15, 1.195, 1.2, 1.21, 1.5, 3.0)
+#: Those that no recording can hold.
+_IMPOSSIBLE = ("nonsense", "twice")
+_SIZES = (0.5, 0.79, 0.8, 0.805, 0.97, 1.02, 1.15, 1.195, 1.2, 1.21, 1.5, 3.0)
 
 
 class _Walk:
@@ -79,7 +84,9 @@ class _Walk:
             self._drift = rng.choice((1.0, 1.0, 0.7, -0.8, -0.5, 0.0))
         self._left -= 1
         before = self.price
-        opened = self.on_grid(before * (1 + (0.3 * self._calm * rng.gauss(0, 1) if rng.random() < 0.3 else 0)))
+        opened = self.on_grid(
+            before * (1 + (0.3 * self._calm * rng.gauss(0, 1) if rng.random() < 0.3 else 0))
+        )
         move = self._calm * (self._drift + self._nerves * rng.gauss(0, 1))
         closed = self.on_grid(opened * (1 + move))
         reach = self._calm * self._nerves
@@ -91,28 +98,28 @@ class _Walk:
         return Bar(symbol, stamp, opened, high, low, closed, rng.randint(0, 5000))
 
 
-def _scaled(bar: Bar, factor: float, walk: _Walk) -> Bar:
-    high, low, opened, closed = (
-        walk.on_grid(x * factor) for x in (bar.high, bar.low, bar.open, bar.close)
-    )  # fmt: skip
+def _scaled(bar: Bar | None, factor: float, walk: _Walk) -> Bar | None:
+    if bar is None:
+        return None
+    opened, high, low, closed = (walk.on_grid(x * factor) for x in (bar.open, bar.high, bar.low, bar.close))
     return bar._replace(open=opened, high=high, low=low, close=closed)
 
 
-def _befall(bars: list[Bar | None], mishap: Mishap, session: Session, walk: _Walk) -> None:
-    """Do what ``mishap`` says to the minutes of one session (None: no bar)."""
+def _befall(bars: list[Bar | None], mishap: Mishap, walk: _Walk) -> list[Bar]:
+    """Do what ``mishap`` says to the minutes of one session (None: no bar); bars that come on top."""
     at, size = min(mishap.minute, len(bars) - 1), mishap.size
     until = min(at + mishap.length, len(bars))
     bar = bars[at]
     match mishap.kind:
-        case "jump that stays" | "gap":
-            bars[at:] = [b and _scaled(b, size, walk) for b in bars[at:]]
+        case "jump that stays":
+            bars[at:] = [_scaled(b, size, walk) for b in bars[at:]]
         case "jump for a while":
-            bars[at:until] = [b and _scaled(b, size, walk) for b in bars[at:until]]
-        case "jump, late":
-            bars[at:] = [b and _scaled(b, size, walk) for b in bars[at:]]
+            bars[at:until] = [_scaled(b, size, walk) for b in bars[at:until]]
+        case "late jump":
+            bars[at:] = [_scaled(b, size, walk) for b in bars[at:]]
             bars[at + 1 : until] = [None] * len(bars[at + 1 : until])
         case "bad bar":
-            bars[at] = bar and _scaled(bar, size, walk)
+            bars[at] = _scaled(bar, size, walk)
         case "high wick" if bar is not None:
             bars[at] = bar._replace(high=max(bar.high, walk.on_grid(bar.high * max(size, 1 / size))))
         case "low wick" if bar is not None:
@@ -121,43 +128,59 @@ def _befall(bars: list[Bar | None], mishap: Mishap, session: Session, walk: _Wal
             bars[at:until] = [None] * (until - at)
         case "missing bar":
             bars[at] = None
-        case "flat":
-            for minute in range(at, until):
-                old = bars[minute]
-                if old is not None and bar is not None:
-                    bars[minute] = old._replace(open=bar.close, high=bar.close, low=bar.close, close=bar.close)
+        case "flat" if bar is not None:
+            price = bar.close
+            bars[at:until] = [
+                b and b._replace(open=price, high=price, low=price, close=price) for b in bars[at:until]
+            ]
         case "end of data":
             bars[at:] = [None] * (len(bars) - at)
+        case "nonsense" if bar is not None:
+            bars[at] = _nonsense(bar, mishap.length)
+        case "twice" if bar is not None:
+            return [bar._replace(close=bar.low, volume=bar.volume + 1)]
+    return []
+
+
+def _nonsense(bar: Bar, number: int) -> Bar:
+    wrong = (
+        bar._replace(close=math.nan), bar._replace(high=math.inf), bar._replace(low=0.0),
+        bar._replace(open=-bar.open), bar._replace(high=bar.low * 0.99), bar._replace(volume=-1),
+        bar._replace(timestamp=bar.timestamp + timedelta(seconds=1)),
+    )  # fmt: skip
+    return wrong[number % len(wrong)]
+
+
+def _outside(name: str, session: Session, price: float) -> list[Bar]:
+    """Bars before the open and after the close."""
+    before = [session.open - n * MINUTE for n in (1, 2, 5)]
+    after = [session.close + n * MINUTE for n in (0, 1, 7)]
+    return [Bar(name, stamp, price, price, price, price, 1000) for stamp in before + after]
 
 
 def _symbol_bars(
-    symbol: int, rng: random.Random, level: tuple[float, str], sessions: Sequence[Session],
-    mishaps: Sequence[Mishap], splits: Sequence[float],
-) -> list[Bar]:  # fmt: skip
-    name = _SYMBOLS[symbol]
-    walk = _Walk(rng, *level)
-    found: list[Bar] = []
-    for number, session in enumerate(sessions):
-        if number and number <= len(splits):
-            walk.price = walk.on_grid(walk.price * splits[number - 1])
+    number: int, walk: _Walk, sessions: Sequence[Session], mishaps: Sequence[Mishap], nights: Sequence[float]
+) -> list[Bar]:
+    """All bars of one symbol; its price is multiplied by one of ``nights`` between two sessions."""
+    name = _SYMBOLS[number]
+    found: dict[datetime, list[Bar]] = {}
+    for at, session in enumerate(sessions):
+        if at:
+            walk.price = walk.on_grid(walk.price * nights[at - 1])
         bars = [walk.next(name, session.open + minute * MINUTE) for minute in range(session.minutes)]
-        for mishap in mishaps:
-            if mishap.symbol == symbol and mishap.session == number:
+        extra: list[Bar] = []
+        # Nonsense comes last: nothing can be computed from it.
+        for mishap in sorted(mishaps, key=lambda mishap: mishap.kind in _IMPOSSIBLE):
+            if (mishap.symbol, mishap.session) == (number, at):
                 if mishap.kind == "outside hours":
-                    early = _symbol_outside(name, session, walk, mishap)
-                    found += early
+                    for bar in _outside(name, session, walk.on_grid(walk.price * mishap.size)):
+                        found.setdefault(bar.timestamp, [bar])
                 else:
-                    _befall(bars, mishap, session, walk)
-        found += [bar for bar in bars if bar is not None]
-    unique = {bar.timestamp: bar for bar in found}
-    return [unique[stamp] for stamp in sorted(unique)]
-
-
-def _symbol_outside(name: str, session: Session, walk: _Walk, mishap: Mishap) -> list[Bar]:
-    """Bars before the open and after the close, at prices of their own."""
-    price = walk.on_grid(walk.price * mishap.size)
-    stamps = [session.open - n * MINUTE for n in (1, 2, 5)] + [session.close + n * MINUTE for n in (0, 1, 7)]
-    return [Bar(name, stamp, price, price, price, price, 1000) for stamp in stamps]
+                    extra += _befall(bars, mishap, walk)
+        for one in [*bars, *extra]:
+            if one is not None:
+                found.setdefault(one.timestamp, []).append(one)
+    return [bar for stamp in sorted(found) for bar in found[stamp]]
 
 
 _FACTORS = st.sampled_from(
@@ -208,40 +231,36 @@ _SESSION = st.sampled_from(
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """A market of a few symbols, with mishaps, and settings under which it is traded."""
-    first, last = draw(st.sampled_from(_SPANS))
-    sessions = CALENDAR.sessions(first, last)
-    count = draw(st.integers(1, len(_SYMBOLS)))
+    sessions = CALENDAR.sessions(*draw(st.sampled_from(_SPANS)))
+    count = draw(st.integers(2, len(_SYMBOLS)))
+    later = len(sessions) > 1 and draw(st.booleans())
+    warm = later and draw(st.booleans())
     mishaps = draw(
         st.lists(
             st.builds(
                 Mishap,
-                st.sampled_from(_MISHAPS),
+                # History comes from a recording, so with warm-up only possible bars are made.
+                st.sampled_from([kind for kind in _MISHAPS if not warm or kind not in _IMPOSSIBLE]),
                 st.integers(0, count - 1),
                 st.integers(0, len(sessions) - 1),
                 st.one_of(st.integers(0, 389), st.sampled_from((0, 1, 208, 209, 387, 388, 389))),
                 st.sampled_from(_SIZES),
                 st.integers(1, 12),
             ),
-            max_size=12,
+            min_size=draw(st.sampled_from((0, 0, 6))),
+            max_size=16,
         )
     )
     bars: list[Bar] = []
-    for symbol in range(count):
-        rng = random.Random(draw(st.integers(0, 2**32)))
-        level = draw(st.sampled_from(_LEVELS))
-        factors = draw(st.lists(_FACTORS, min_size=len(sessions) - 1, max_size=len(sessions) - 1))
-        bars += _symbol_bars(symbol, rng, level, sessions, mishaps, factors)
-    warm = len(sessions) > 1 and draw(st.booleans())
-    start = sessions[1].date if warm or (len(sessions) > 1 and draw(st.booleans())) else None
+    for number in range(count):
+        walk = _Walk(random.Random(draw(st.integers(0, 2**32))), *draw(st.sampled_from(_LEVELS)))
+        nights = draw(st.lists(_FACTORS, min_size=len(sessions) - 1, max_size=len(sessions) - 1))
+        bars += _symbol_bars(number, walk, sessions, mishaps, nights)
     case = Case(
-        bars, _SYMBOLS[:count], draw(_VELEZ), draw(_RISK), draw(_SESSION), start, warm,
-        draw(st.sampled_from((_D(100_000), _D(5_000)))), draw(st.sampled_from((1, 0, 3))),
+        bars, _SYMBOLS[:count], draw(_VELEZ), draw(_RISK), draw(_SESSION),
+        sessions[1].date if later else None, warm, draw(st.sampled_from((_D(100_000), _D(5_000)))),
+        draw(st.sampled_from((1, 0, 3))), not any(mishap.kind in _IMPOSSIBLE for mishap in mishaps),
     )  # fmt: skip
-    live = sessions[1] if start else sessions[0]
-    if not any(bar.timestamp >= live.open and _inside(bar, sessions) for bar in bars):
-        return replace(case, start=None, warm=False)
+    live = sessions[1:] if later else sessions
+    assume(any(session.contains(bar.timestamp) for bar in bars for session in live))
     return case
-
-
-def _inside(bar: Bar, sessions: Sequence[Session]) -> bool:
-    return any(session.contains(bar.timestamp) for session in sessions)

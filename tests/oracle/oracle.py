@@ -768,6 +768,8 @@ class Simulation:
         # max_entry_slippage_r x (entry - stop loss) rounded down, never below the stop price"
         entry = round_up(dec(c.high))
         stop_loss = stop_below(c.low, self.velez)
+        if stop_loss <= 0:
+            return  # the text is silent here: a stop that is no price protects nothing, so there is no trade
         limit = max(entry, round_down(entry + self.velez.max_entry_slippage_r * (entry - stop_loss)))
         rule, qty = self.refusal(c.symbol, entry, stop_loss, limit, now)
         self.signals.append(

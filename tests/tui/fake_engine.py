@@ -81,6 +81,9 @@ def symbol_views(count: int = len(_MARKET)) -> tuple[SymbolView, ...]:
             last_bar=NOW - timedelta(seconds=115 if state is not SymbolState.STALE else 400),
             candles=141 if state is SymbolState.WARMING else 201,
             required=201,
+            candle_minutes=2,
+            average_fast="SMA 20",
+            average_slow="SMA 200",
         )
         for symbol, last, change, state in _MARKET[:count]
     )
@@ -167,6 +170,7 @@ def trading_snapshot(**changes: object) -> EngineSnapshot:
         breaker=BreakerView(False, "", D(0), D(0), 1, 3),
         warmup_done=14,
         warmup_total=14,
+        max_positions=5,
     )
     return replace(snapshot, **changes)  # type: ignore[arg-type]
 

@@ -67,7 +67,7 @@ def malformed(bar: Bar) -> str | None:
 
 
 def split_ratio(previous_close: float, price: float) -> int | None:
-    """``n`` when ``price`` is within 3 % of what a split n:1 or 1:n makes of ``previous_close``, else None."""
+    """``n`` when ``price`` is within 3 % of ``previous_close`` after a split n:1 or 1:n, else None."""
     change = price / previous_close
     if _LARGEST_FALL < change < _LEAST_RISE:
         return None

@@ -85,13 +85,16 @@ class CircuitBreaker:
         pnl = equity - self._counts_from
         if pnl < ZERO and pnl <= -self.loss_limit:
             self.trip = Trip("max_daily_loss_pct", -pnl, self.loss_limit)
-        elif self.losses_in_a_row >= self.limits.consecutive_losses:
-            self.trip = Trip(
-                "consecutive_loss_pause",
-                Decimal(self.losses_in_a_row),
-                Decimal(self.limits.consecutive_losses),
-            )
-        return self.trip
+            return self.trip
+        return self.check_streak()
+
+    def check_streak(self) -> Trip | None:
+        """After each trade: the trip that its loss leads to, if any."""
+        limit = self.limits.consecutive_losses
+        if self.trip is None and self.losses_in_a_row >= limit:
+            self.trip = Trip("consecutive_loss_pause", Decimal(self.losses_in_a_row), Decimal(limit))
+            return self.trip
+        return None
 
     # ---- across restarts -------------------------------------------------------------------------
 

@@ -74,6 +74,8 @@ def decide_flat(rule: Rule, view: CandleView) -> EnterLong | None:
     if not math.isfinite(view.close):
         return None
     entry = round_up_to_tick(_price(rule.entry_price(view), "an entry"))
-    stop_loss = round_down_to_tick(_price(rule.stop_loss_price(view), "a stop"))
+    stop_loss = _price(round_down_to_tick(_price(rule.stop_loss_price(view), "a stop")), "a stop")
+    if stop_loss >= entry:
+        return EnterLong(entry, entry, stop_loss)  # the risk gate refuses it; no limit follows from it
     limit = round_down_to_tick(_price(rule.limit_price(entry, stop_loss), "a limit"))
     return EnterLong(entry, max(limit, entry), stop_loss)

@@ -46,6 +46,7 @@ class SymbolBook:
     # -- what is wanted
     protect_at: Decimal | None = None  # where the protective stop belongs
     exit_reason: TradeReason | None = None
+    exit_saved: TradeReason | None = None  # what the journal has of it
     withdraw_entry: str = ""  # why the entry is to be cancelled
     # -- what stands in the way
     blocked_until: datetime | None = None  # no new order before

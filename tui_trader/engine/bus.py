@@ -128,17 +128,22 @@ class EventBus:
         self._seq += 1
         published = Published(self._seq, self._clock.now(), event)
         sinks, queues = self._audience(type(event))
+        failures: list[tuple[str, Exception]] = []
         for name, sink in sinks:
             try:
                 sink(published)
             except Exception as error:  # noqa: BLE001 - no listener may stop the engine
-                self._drop_sink(name, error)
+                failures.append((name, error))
         for queue in queues:
             queue.put(published)
+        # Only now, so that everybody hears this event before the one about the failure.
+        for name, _ in failures:
+            self._drop_sink(name)
+        for name, cause in failures:
+            self.emit(ErrorOccurred("bus", f"listener {name} failed and was dropped: {cause}", None))
 
-    def _drop_sink(self, name: str, error: Exception) -> None:
+    def _drop_sink(self, name: str) -> None:
         self.sink_failures[name] = self.sink_failures.get(name, 0) + 1
         self._sinks = tuple(s for s in self._sinks if s[0] != name)
         self._market_sinks = tuple(s for s in self._market_sinks if s[0] != name)
         self._audiences = {}
-        self.emit(ErrorOccurred("bus", f"listener {name} failed and was dropped: {error}", None))

@@ -72,7 +72,8 @@ class AcceleratedClock:
         self._anchor_real = self._monotonic()
 
     def seconds_until(self, market_time: datetime) -> float:
-        """Real seconds until ``market_time``, 0 when it has come or the clock is unpaced."""
+        """Real seconds until ``market_time``, 0 when it has come; unpaced, it has come by being asked for."""
         if self.speed is None:
+            self._anchor_market = max(self._anchor_market, market_time)
             return 0.0
         return max(0.0, (market_time - self.now()).total_seconds() / self.speed)

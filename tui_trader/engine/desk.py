@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 
-from tui_trader.core.bars import BarFilter
-from tui_trader.core.candles import Candle, CandleAggregator
+from tui_trader.core.bars import MINUTE, Bar, BarFilter
+from tui_trader.core.candles import CANDLE_GRACE, Candle, CandleAggregator
 from tui_trader.core.events import SymbolState
 from tui_trader.core.indicators import IndicatorCalculator
 from tui_trader.core.rule import CandleView
@@ -71,6 +71,14 @@ class SymbolDesk:
         self.reference = self.last
         self.exit_stamp = None
         self.since_exit = 0
+
+    def too_late(self, bar: Bar, now: datetime) -> bool:
+        """Whether the time-out has closed the candle that ``bar``, delivered late, would join."""
+        if self.session_open is None:
+            return True
+        interval = self.aggregator.minutes * MINUTE
+        start = bar.timestamp - (bar.timestamp - self.session_open) % interval
+        return now > start + interval + CANDLE_GRACE
 
     def average_volume(self) -> float | None:
         """Mean volume of the last 20 delivered bars, shares a minute."""

@@ -132,7 +132,10 @@ class OrderView:
 
 @dataclass(frozen=True, slots=True)
 class SymbolView:
-    """``last`` is NaN before the first bar; ``reference`` is the previous session's last close, or NaN."""
+    """``last`` is NaN before the first bar; ``reference`` is the previous session's last close, or NaN.
+
+    ``average_fast`` and ``average_slow`` name what ``CandleRow`` holds, as in "SMA 20"; empty when nothing.
+    """
 
     symbol: str
     strategy: str
@@ -143,6 +146,9 @@ class SymbolView:
     last_bar: datetime | None
     candles: int
     required: int
+    candle_minutes: int = 0
+    average_fast: str = ""
+    average_slow: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,7 @@ class EngineSnapshot:
     breaker: BreakerView
     warmup_done: int
     warmup_total: int
+    max_positions: int = 0  # how many may be open at once; 0 when nobody said
 
 
 class CandleRow(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -140,6 +140,27 @@ class MarketDesk:
             self._timeouts.add(end)
             self._timers.set(end + CANDLE_GRACE, Alarm.CANDLE_TIMEOUT)
 
+    def resume(self, desk: SymbolDesk, views: Sequence[CandleView]) -> None:
+        """Go on after a restart; ``views`` are the session's candles that closed before it."""
+        self._arm_timeout(desk)
+        entry = self._manager.books[desk.symbol].entry
+        if entry is None or desk.session_open is None:
+            return
+        # The entry's decision was made within a window's length of its candle's end.
+        window = desk.aggregator.minutes * MINUTE
+        desk.signal_end = entry.created - (entry.created - desk.session_open) % window
+        desk.waited = sum(1 for view in views if view.end > desk.signal_end)
+        if desk.waited and decide_pending(desk.strategy, views[-1], desk.waited) is not None:
+            self._manager.withdraw_entry(desk.symbol, "expired")
+        self._arm_expiry(desk)
+
+    def _arm_expiry(self, desk: SymbolDesk) -> None:
+        """The pending entry ends by the clock, should no candle end it."""
+        if desk.signal_end is not None:
+            windows = desk.strategy.pending_expiry_candles * desk.aggregator.minutes * MINUTE
+            moment = max(desk.signal_end + windows + CANDLE_GRACE, self._clock.now())
+            self._timers.set(moment, Alarm.ENTRY_EXPIRY, desk.symbol)
+
     def candle_timeout(self) -> None:
         """Close every candle whose window ended 90 s ago, A–Z."""
         now = self._clock.now()
@@ -240,8 +261,7 @@ class MarketDesk:
         self.send()  # the next symbol's signal of this delivery already finds it counted
         desk.signal_end = view.end
         desk.waited = 0
-        windows = desk.strategy.pending_expiry_candles * desk.aggregator.minutes * MINUTE
-        self._timers.set(view.end + windows + CANDLE_GRACE, Alarm.ENTRY_EXPIRY, symbol)
+        self._arm_expiry(desk)
         self.show(desk)
 
     def exposure(self) -> Exposure:

@@ -112,8 +112,14 @@ class OrderMaker:
         self.announce(order, OrderState.INTENT)
 
     def cancel(self, order: Order) -> None:
-        if order.cancel_requested or order.state not in WORKING:
-            return  # one that is not known to work yet is cancelled once it is
+        """Cancel ``order``; one that is not known to work yet is cancelled once it is."""
+        if order.state in WORKING:
+            self.recall(order)
+
+    def recall(self, order: Order) -> None:
+        """Cancel at the broker, whatever we think of ``order``; not again until that was followed up."""
+        if order.cancel_requested:
+            return
         order.cancel_requested = True
         self._gateway.cancel(order)
         identity = order.spec.client_order_id
@@ -121,6 +127,12 @@ class OrderMaker:
         self._follow_ups[identity] = self._timers.set(
             self._clock.now() + self._policy.follow_up, Alarm.ORDER_FOLLOW_UP, identity
         )
+
+    def ask(self, order: Order) -> None:
+        """Ask what became of ``order`` now, unless that was done just before."""
+        if order.spec.client_order_id not in self._follow_ups:
+            self._gateway.query(order)
+            self.ask_later(order)
 
     def ask_later(self, order: Order) -> None:
         """Ask what became of ``order`` in a moment."""
@@ -137,6 +149,12 @@ class OrderMaker:
 
     def ended(self, order: Order) -> None:
         self._timers.cancel(self._follow_ups.pop(order.spec.client_order_id, None))
+
+    def remember_exit(self, book: SymbolBook) -> None:
+        """A position that is being left is left after a crash, too, and for the same reason."""
+        if book.exit_reason is not book.exit_saved:
+            self._recorder.latch(f"exit {book.symbol}", book.exit_reason)
+            book.exit_saved = book.exit_reason
 
     def announce(self, order: Order, previous: OrderState | None) -> None:
         """Journal and publish the order's state."""

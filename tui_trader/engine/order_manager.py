@@ -1,31 +1,24 @@
-"""Orders and protection: steers every symbol's orders to what is wanted of them.
+"""Orders and protection: what is wanted of every symbol's orders, and what is so.
 
-``OrderManager`` is level-triggered. Every piece of news is first booked, and then ``_steer`` looks at what is
-held, what works at the broker and what is wanted, and takes the next step, whatever led there. So a race, a
-lost answer and a restart are all the same case: the present state.
+Every piece of news is first booked here, and then ``Steering`` takes the next step from the state that is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 
 from tui_trader.core.decide import EnterLong
-from tui_trader.core.events import ErrorOccurred, OrderStateChanged, StopMoved, TradeReason
-from tui_trader.core.ids import client_order_id
+from tui_trader.core.events import ErrorOccurred, StopMoved, TradeReason
 from tui_trader.core.orders import (
     WORKING,
     ClientOrderId,
     EngineBug,
     Order,
     OrderReport,
-    OrderSpec,
     OrderState,
-    OrderType,
     Role,
-    Side,
-    TimeInForce,
 )
 from tui_trader.core.portfolio import Portfolio
 from tui_trader.core.risk import RiskManager
@@ -33,8 +26,10 @@ from tui_trader.engine.book import ExecutionPolicy, OrderRegistry, SymbolBook
 from tui_trader.engine.bus import Publisher
 from tui_trader.engine.clock import Clock
 from tui_trader.engine.gateway import OrderGateway
-from tui_trader.engine.recorder import OrderRecord, Recorder
-from tui_trader.engine.timers import Alarm, Timer, Timers
+from tui_trader.engine.order_maker import OrderMaker
+from tui_trader.engine.recorder import Recorder
+from tui_trader.engine.steering import Steering
+from tui_trader.engine.timers import Alarm, Timers
 
 
 class OrderManager:
@@ -52,24 +47,42 @@ class OrderManager:
         timers: Timers,
         policy: ExecutionPolicy,
     ) -> None:
-        self._account_id = account_id
         self._portfolio = portfolio
-        self._risk = risk
         self._gateway = gateway
-        self._recorder = recorder
         self._bus = bus
         self._clock = clock
         self._timers = timers
         self.policy = policy
         self.books: dict[str, SymbolBook] = {}
-        self.registry = OrderRegistry()
-        self.session: date | None = None
-        self.rest_failing = False
-        self.touched: set[str] = set()  # symbols whose state may look different now
-        self._follow_ups: dict[ClientOrderId, Timer] = {}
+        self.maker = OrderMaker(account_id, risk, gateway, recorder, bus, clock, timers, policy)
+        self._steering = Steering(portfolio, self.maker, gateway, bus, clock, timers, policy)
+        self._told: dict[ClientOrderId, int] = {}  # filled shares the broker has told of, executions or not
+        self.presumed: dict[ClientOrderId, Order] = {}  # orders whose end we concluded without its word
         self.positions_changed: Callable[[str], None] = lambda symbol: None
-        gateway.on_send = self._sent
         gateway.on_deny = self._denied
+        gateway.on_journal_lost = lambda: self.withdraw_all_entries("the journal cannot be written")
+
+    @property
+    def registry(self) -> OrderRegistry:
+        return self.maker.registry
+
+    @property
+    def touched(self) -> set[str]:
+        """Symbols whose state may look different now."""
+        return self._steering.touched
+
+    def start_session(self, day: date) -> None:
+        """Orders made from now on belong to the session of ``day``."""
+        self.maker.session = day
+
+    def forget_ended(self) -> None:
+        """A new session has opened: what ended before it is kept by the journal alone."""
+        self.registry.forget(lambda order: not order.live and not self._owed(order))
+        self.presumed.clear()
+        for book in self.books.values():
+            book.made.clear()
+            book.refused.clear()
+            book.anchor = None  # so that numbering from 0 again repeats no id
 
     # ---- what is wanted --------------------------------------------------------------------------
 
@@ -79,21 +92,8 @@ class OrderManager:
         if not book.idle or self._portfolio.qty(symbol):
             raise EngineBug(f"{symbol}: an entry beside a position or another order")
         book.protect_at = order.stop_loss
-        book.unit_risk = order.entry - order.stop_loss
         book.withdraw_entry = ""
-        spec = OrderSpec(
-            # The id depends on the signal alone (n = 0): the same signal can never be two orders.
-            self._identity(book, 0, Role.ENTRY),
-            symbol,
-            Role.ENTRY,
-            Side.BUY,
-            OrderType.STOP_LIMIT,
-            qty,
-            order.limit,
-            order.entry,
-        )
-        self._risk.count_entry(symbol)
-        book.entry = self._create(book, spec, order.stop_loss)
+        book.entry = self.maker.entry(book, order, qty)
         self._gateway.submit(book.entry)
         return book.entry
 
@@ -102,7 +102,7 @@ class OrderManager:
         book = self.books[symbol]
         if book.entry is not None and not book.withdraw_entry:
             book.withdraw_entry = reason
-            self._steer(book)
+            self._steering.step(book)
 
     def withdraw_all_entries(self, reason: str) -> None:
         for symbol in sorted(self.books):
@@ -113,7 +113,7 @@ class OrderManager:
         book = self.books[symbol]
         if book.protect_at is None or price > book.protect_at:
             book.protect_at = price
-            self._steer(book)
+            self._steering.step(book)
 
     def close(self, symbol: str, reason: TradeReason) -> None:
         """Leave the position at market and cancel its entry; the first reason stays."""
@@ -123,18 +123,17 @@ class OrderManager:
             book.exit_blocked_until = None
         if book.entry is not None and not book.withdraw_entry:
             book.withdraw_entry = reason
-        self._steer(book)
+        self._steering.step(book)
 
     def push(self) -> None:
         """Try again at once whatever is waiting for a retry (escalation before the close, shutdown)."""
         for book in self._books():
             book.blocked_until = book.exit_blocked_until = None
-            self._steer(book)
+            self._steering.step(book)
 
     def sent_before(self, symbol: str) -> bool:
         """Whether the present candle's signal has had its order already (before a restart)."""
-        identity = self._identity(self.books[symbol], 0, Role.ENTRY)
-        return self.registry.get(identity) is not None
+        return self.registry.get(self.maker.entry_identity(self.books[symbol])) is not None
 
     # ---- what is so ------------------------------------------------------------------------------
 
@@ -155,6 +154,14 @@ class OrderManager:
             if qty and not book.protected(qty) and not book.being_sold(qty):
                 yield book
 
+    def unsettled(self) -> list[Order]:
+        """Orders of which more is to be heard."""
+        return [order for order in self.registry if order.live or self._owed(order)]
+
+    def _owed(self, order: Order) -> bool:
+        """Whether the broker has told of fills whose executions have not come."""
+        return self._told.get(order.spec.client_order_id, 0) > order.filled_qty
+
     def _books(self) -> list[SymbolBook]:
         return [self.books[symbol] for symbol in sorted(self.books)]
 
@@ -162,69 +169,86 @@ class OrderManager:
 
     def absorb(self, order: Order, report: OrderReport) -> None:
         """Take a broker's word on one of our orders."""
+        identity = order.spec.client_order_id
+        if report.filled_qty > order.filled_qty:
+            self._told[identity] = max(self._told.get(identity, 0), report.filled_qty)
         previous = order.state
-        if not order.absorb(report):
-            if report.filled_qty > order.filled_qty and not self._gateway.asked_about(order):
-                self._gateway.query(order)
-            return
-        self.announce(order, previous)
-        if order.state is OrderState.REPLACED:
-            self._promote_replacement(order)
-        if report.filled_qty > order.filled_qty and not self._gateway.asked_about(order):
-            self._gateway.query(order)  # an execution is missing
-        if not order.live:
-            self._ended(order)
+        if order.absorb(report):
+            self.maker.announce(order, previous)
+            self._see_replacement(order)
+        elif identity in self.presumed:
+            self._given_up_wrongly(order, report)
+        self._settle(order)
+
+    def _given_up_wrongly(self, order: Order, report: OrderReport) -> None:
+        """The broker knows an order that we had given up."""
+        if report.state not in WORKING:
+            del self.presumed[order.spec.client_order_id]
+        elif not order.cancel_requested:
+            text = f"{order.spec.client_order_id} works although it was given up: cancelling"
+            self._bus.emit(ErrorOccurred("orders", text, report.symbol))
+            self.maker.recall(order)
 
     def filled(self, order: Order) -> None:
-        """An execution of ``order`` was booked in the portfolio."""
+        """An execution of ``order`` was booked in the portfolio: what it means for the symbol's book."""
         book = self.books[order.spec.symbol]
-        if order is book.entry and order.filled_qty < order.spec.qty and not book.entry_is_partial:
-            book.entry_is_partial = True
-            self._timers.set(self._clock.now() + self.policy.partial_grace, Alarm.PARTIAL_GRACE, book.symbol)
+        if order.spec.role is Role.ENTRY:
+            if book.protect_at is None:
+                book.protect_at = order.planned_stop
+            if order is not book.entry and book.entry is not None:
+                book.withdraw_entry = book.withdraw_entry or "another entry was filled"
         if not self._portfolio.qty(book.symbol):
             book.protect_at = None if book.entry is None else book.protect_at
             book.exit_reason = None if book.entry is None else book.exit_reason
             book.exit_blocked_until = None
 
-    def announce(self, order: Order, previous: OrderState | None) -> None:
-        """Journal and publish the order's state."""
-        spec = order.spec
-        self._recorder.order(record_of(order), self._clock.now())
-        self._bus.emit(
-            OrderStateChanged(
-                spec.client_order_id, order.broker_order_id, spec.symbol, spec.role, spec.side,
-                spec.order_type, spec.qty, order.filled_qty, spec.limit_price, spec.stop_price,
-                order.state, previous, order.reason,
-            )
-        )  # fmt: skip
+    def executed(self, order: Order) -> None:
+        """An execution of ``order`` has been booked altogether: what it means for the order."""
+        whole = order.filled_qty == order.spec.qty
+        state = OrderState.FILLED if whole else OrderState.PARTIALLY_FILLED
+        if order.live and order.state is not state:
+            previous = order.state
+            order.advance(state)
+            self.maker.announce(order, previous)
+            self._see_replacement(order)
+        self._settle(order)
 
     def refuse(self, order: Order, reason: str) -> None:
         """The broker definitely did not take ``order``."""
-        previous = order.state
+        self._conclude(order, OrderState.REJECTED, reason)
+
+    def give_up(self, order: Order, reason: str) -> None:
+        """The broker does not know ``order`` for so long that it never got there, or is long over."""
+        self.presumed[order.spec.client_order_id] = order
+        order.cancel_requested = False
+        self._conclude(order, OrderState.EXPIRED, reason)
+
+    def _conclude(self, order: Order, state: OrderState, reason: str) -> None:
         if order.live:
-            order.advance(OrderState.REJECTED, reason)
-            self.announce(order, previous)
-            self._ended(order)
+            previous = order.state
+            order.advance(state, reason)
+            self.maker.announce(order, previous)
+        self._settle(order)
 
     def mark_unknown(self, order: Order, reason: str) -> None:
         """The answer to ``order`` was lost."""
-        if order.state is OrderState.SUBMITTED:
+        if order.state in (OrderState.INTENT, OrderState.SUBMITTED):
+            previous = order.state
             order.advance(OrderState.UNKNOWN, reason)
-            self.announce(order, OrderState.SUBMITTED)
+            self.maker.announce(order, previous)
 
-    def mark_interrupted(self, order: Order) -> None:
-        """An intent found after a crash: it may or may not have been sent."""
-        order.advance(OrderState.UNKNOWN, "the program ended before it was known to be sent")
-        self.announce(order, OrderState.INTENT)
+    def answering(self, *, well: bool) -> None:
+        """Whether the broker's last answer came as it should."""
+        self._steering.rest_failing = not well
 
     def steer(self, symbol: str) -> None:
         book = self.books.get(symbol)
         if book is not None:
-            self._steer(book)
+            self._steering.step(book)
 
     def steer_all(self) -> None:
         for book in self._books():
-            self._steer(book)
+            self._steering.step(book)
 
     def hold_back(self, book: SymbolBook) -> None:
         """A request was refused for now: wait a moment before the next."""
@@ -236,177 +260,46 @@ class OrderManager:
         book.exit_blocked_until = self._clock.now() + self.policy.exit_retry_delay
         self._timers.set(book.exit_blocked_until, Alarm.RETRY, book.symbol)
 
-    # ---- steering --------------------------------------------------------------------------------
-
-    def _steer(self, book: SymbolBook) -> None:
-        """Take the next step for one symbol. Safe to call at any time, any number of times."""
-        self.touched.add(book.symbol)
-        qty = self._portfolio.qty(book.symbol)
-        now = self._clock.now()
-        if book.entry is not None and (book.withdraw_entry or book.exit_reason):
-            self._cancel(book.entry)
-        if qty == 0:
-            self._clear_up(book)
-        elif book.exit_reason is not None and not self._waiting(book.exit_blocked_until, now):
-            self._sell(book, qty, now)
-        else:
-            self._protect(book, qty, now)
-        self._watch(book, qty, now)
-
-    @staticmethod
-    def _waiting(until: datetime | None, now: datetime) -> bool:
-        return until is not None and now < until
-
-    def _clear_up(self, book: SymbolBook) -> None:
-        """Nothing is held: what would sell is cancelled."""
-        for order in (book.replacement, book.stop, book.exit):
-            if order is not None:
-                self._cancel(order)
-        if book.idle:
-            book.exit_reason = None
-            book.protect_at = None
-            book.blocked_until = None
-
-    def _sell(self, book: SymbolBook, qty: int, now: datetime) -> None:
-        """Stop and entry off, wait until both have ended, then sell what is really held."""
-        for order in (book.replacement, book.stop):
-            if order is not None:
-                self._cancel(order)
-        if any(order is not None for order in (book.entry, book.replacement, book.stop, book.exit)):
-            return
-        if self._waiting(book.blocked_until, now):
-            return
-        spec = OrderSpec(
-            self._identity(book, book.made.get(Role.EXIT, 0), Role.EXIT),
-            book.symbol, Role.EXIT, Side.SELL, OrderType.MARKET, qty,
-        )  # fmt: skip
-        book.exit = self._create(book, spec)
-        self._gateway.submit(book.exit)
-
-    def _protect(self, book: SymbolBook, qty: int, now: datetime) -> None:
-        """Every share held has a stop; a working entry delays it until the rest is filled or cancelled."""
-        if book.protect_at is None or self._waiting(book.blocked_until, now):
-            return
-        if book.exit is not None:
-            self._cancel(book.exit)
-            return
-        if book.entry is not None or book.replacement is not None:
-            return
-        if book.stop is None:
-            book.stop = self._create(book, self._stop_spec(book, qty, book.protect_at))
-            self._gateway.submit(book.stop)
-            return
-        stop = book.stop
-        if stop.state not in WORKING or stop.cancel_requested:
-            return
-        price = stop.spec.stop_price
-        if price is not None and (book.protect_at > price or stop.open_qty != qty):
-            spec = self._stop_spec(book, qty, max(book.protect_at, price))
-            book.replacement = self._create(book, spec)
-            self._gateway.replace(stop, book.replacement)
-
-    def _watch(self, book: SymbolBook, qty: int, now: datetime) -> None:
-        """Keep the clock of shares that nothing protects."""
-        if qty == 0 or book.protected(qty) or book.being_sold(qty):
-            book.unprotected_since = None
-            self._timers.cancel(book.deadline)
-            book.deadline = None
-        elif book.unprotected_since is None:
-            book.unprotected_since = now
-            book.deadline = self._timers.set(
-                now + self.policy.protect_deadline, Alarm.PROTECT_DEADLINE, book.symbol
-            )
+    # ---- alarms ----------------------------------------------------------------------------------
 
     def protect_deadline(self, symbol: str) -> None:
-        """Shares have been unprotected for too long: sell them, and say so until it is done."""
-        book = self.books[symbol]
-        book.deadline = None
-        since, qty, now = book.unprotected_since, self._portfolio.qty(symbol), self._clock.now()
-        if since is None or not qty:
-            return
-        grace = self.policy.protect_deadline_unclear if self.rest_failing else self.policy.protect_deadline
-        if now - since < grace:
-            book.deadline = self._timers.set(since + grace, Alarm.PROTECT_DEADLINE, symbol)
-            return
-        seconds = (now - since).total_seconds()
-        self._bus.emit(
-            ErrorOccurred("protection", f"{qty} shares without a stop for {seconds:.0f} s: selling", symbol)
-        )
-        book.exit_reason = book.exit_reason or TradeReason.STOP
-        book.blocked_until = book.exit_blocked_until = None
-        for order in list(book.live_orders()):
-            if not self._gateway.asked_about(order):
-                self._gateway.query(order)
-        book.deadline = self._timers.set(now + self.policy.protect_deadline, Alarm.PROTECT_DEADLINE, symbol)
-        self._steer(book)
+        self._steering.protect_deadline(self.books[symbol])
 
     def partial_grace_over(self, symbol: str) -> None:
-        """An entry has stayed partly filled: the rest is cancelled, so that the stop can be placed."""
-        book = self.books[symbol]
-        if book.entry is not None and book.entry_is_partial and not book.withdraw_entry:
-            book.withdraw_entry = "partly filled"
-            self._steer(book)
+        self._steering.partial_grace_over(self.books[symbol])
 
     def follow_up(self, identity: str) -> None:
-        """A cancel was sent a while ago: if the order still lives, ask what became of it."""
-        self._follow_ups.pop(ClientOrderId(identity), None)
-        order = self.registry.get(ClientOrderId(identity))
-        if order is not None and order.live:
+        """Ask about an order that was to be cancelled, or of which something is missing."""
+        order = self.maker.followed_up(ClientOrderId(identity))
+        if order is not None and (order.live or self._owed(order) or identity in self.presumed):
             order.cancel_requested = False
-            if not self._gateway.asked_about(order):
-                self._gateway.query(order)
-
-    # ---- making orders ---------------------------------------------------------------------------
-
-    def _identity(self, book: SymbolBook, n: int, role: Role) -> ClientOrderId:
-        if self.session is None:
-            raise EngineBug(f"{book.symbol}: an order outside any session")
-        anchor = book.anchor or self._clock.now()
-        attempt = book.refused.get(role, 0) + 1
-        return client_order_id(
-            self._account_id, book.strategy, book.symbol, self.session, anchor, n, role, attempt
-        )
-
-    def _stop_spec(self, book: SymbolBook, qty: int, price: Decimal) -> OrderSpec:
-        return OrderSpec(
-            self._identity(book, book.made.get(Role.STOP, 0), Role.STOP),
-            book.symbol, Role.STOP, Side.SELL, OrderType.STOP, qty,
-            stop_price=price, time_in_force=TimeInForce.GTC,
-        )  # fmt: skip
-
-    def _create(self, book: SymbolBook, spec: OrderSpec, planned_stop: Decimal | None = None) -> Order:
-        order = Order(spec, book.strategy, self._clock.now(), planned_stop)
-        self.registry.add(order)
-        book.made[spec.role] = book.made.get(spec.role, 0) + 1
-        self._recorder.intent(record_of(order))
-        self.announce(order, None)
-        return order
-
-    def _cancel(self, order: Order) -> None:
-        if order.cancel_requested or order.state not in WORKING:
-            return  # one that is not known to work yet is cancelled once it is
-        order.cancel_requested = True
-        self._gateway.cancel(order)
-        identity = order.spec.client_order_id
-        self._follow_ups[identity] = self._timers.set(
-            self._clock.now() + self.policy.follow_up, Alarm.ORDER_FOLLOW_UP, identity
-        )
-
-    def _sent(self, order: Order) -> None:
-        if order.spec.role is not Role.STOP or self._replaces_nothing(order):
-            self._risk.count_order(self._clock.now())
-        order.advance(OrderState.SUBMITTED)
-        self.announce(order, OrderState.INTENT)
-
-    def _replaces_nothing(self, order: Order) -> bool:
-        return self.books[order.spec.symbol].replacement is not order
-
-    def _denied(self, order: Order, reason: str) -> None:
-        order.advance(OrderState.DENIED, reason)
-        self.announce(order, OrderState.INTENT)
-        self._ended(order)
+            self._gateway.query(order)
 
     # ---- endings ---------------------------------------------------------------------------------
+
+    def _settle(self, order: Order) -> None:
+        """An order leaves its book when it has ended and all its executions are here."""
+        if self._owed(order):
+            self.maker.ask(order)
+        elif not order.live:
+            self._ended(order)
+
+    def _see_replacement(self, order: Order) -> None:
+        """A stop and its replacement change places, whichever of the two is heard of first."""
+        book = self.books[order.spec.symbol]
+        old = book.stop
+        if order.state is OrderState.REPLACED:
+            self._promote_replacement(order)
+        elif order is book.replacement and order.state in _TAKEN:
+            if old is None:
+                book.stop, book.replacement = order, None
+            elif old.live:
+                # A replace is atomic: the new one was taken, so the old one no longer works.
+                previous = old.state
+                old.advance(OrderState.REPLACED)
+                self.maker.announce(old, previous)
+                self._promote_replacement(old)
+                self._settle(old)
 
     def _promote_replacement(self, old: Order) -> None:
         book = self.books[old.spec.symbol]
@@ -419,8 +312,15 @@ class OrderManager:
                 self._bus.emit(StopMoved(book.symbol, new.spec.stop_price, old.spec.stop_price))
             self.positions_changed(book.symbol)
 
+    def _denied(self, order: Order, reason: str) -> None:
+        order.advance(OrderState.DENIED, reason)
+        self.maker.announce(order, OrderState.INTENT)
+        self._ended(order)
+
     def _ended(self, order: Order) -> None:
-        self._timers.cancel(self._follow_ups.pop(order.spec.client_order_id, None))
+        if order.spec.client_order_id not in self.presumed:
+            self.maker.ended(order)
+        self._told.pop(order.spec.client_order_id, None)
         book = self.books.get(order.spec.symbol)
         if book is not None:
             book.drop(order)
@@ -428,9 +328,5 @@ class OrderManager:
                 book.protect_at = None
 
 
-def record_of(order: Order) -> OrderRecord:
-    """``order`` as the journal keeps it."""
-    return OrderRecord(
-        order.spec, order.strategy, order.created, order.state, order.broker_order_id, order.filled_qty,
-        order.planned_stop, order.reason,
-    )  # fmt: skip
+#: States that show that a broker has taken an order.
+_TAKEN = WORKING | {OrderState.FILLED}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 
 from tui_trader.core.events import (
-    AccountUpdated,
     ErrorOccurred,
     OrderFilled,
     OrderStateChanged,
@@ -14,28 +14,29 @@ from tui_trader.core.events import (
     TradeClosed,
     TradeReason,
 )
-from tui_trader.core.money import ZERO
+from tui_trader.core.money import ZERO, to_decimal
 from tui_trader.core.orders import (
+    WORKING,
     BrokerProtocolError,
     ClientOrderId,
     Execution,
     ExecutionId,
     Order,
     OrderReport,
+    OrderSpec,
     OrderState,
     Role,
     Side,
 )
 from tui_trader.core.portfolio import ClosedTrade, Portfolio
+from tui_trader.engine.book import SymbolBook, unit_risk
 from tui_trader.engine.bus import Publisher
 from tui_trader.engine.clock import Clock
 from tui_trader.engine.gateway import InFlight, OrderGateway
 from tui_trader.engine.order_manager import OrderManager
 from tui_trader.engine.recorder import FillRecord, Recorder
-from tui_trader.engine.timers import Alarm, Timers
 from tui_trader.venues.base import (
     Acknowledged,
-    NotFound,
     OrderUpdate,
     QueryOrder,
     Refusal,
@@ -56,7 +57,6 @@ class OrderNews:
         recorder: Recorder,
         bus: Publisher,
         clock: Clock,
-        timers: Timers,
     ) -> None:
         self._manager = manager
         self._portfolio = portfolio
@@ -64,8 +64,11 @@ class OrderNews:
         self._recorder = recorder
         self._bus = bus
         self._clock = clock
-        self._timers = timers
         self._seen: set[ExecutionId] = set()
+        self._seen_before: set[ExecutionId] = set()  # of the session before
+        self._absent: dict[ClientOrderId, datetime] = {}  # since when the broker says it knows no such order
+        self._foreign_sales: dict[str, Decimal] = {}  # prices of sales that were not ours, by symbol
+        self.booked_at = 0  # the latest request when the latest execution was booked
         self.external_orders: dict[ClientOrderId, OrderReport] = {}
         self.trade_closed: Callable[[ClosedTrade], None] = lambda trade: None
         self.account_changed: Callable[[], None] = lambda: None
@@ -76,95 +79,76 @@ class OrderNews:
         """Executions that an earlier run has booked."""
         self._seen.update(record.execution.execution_id for record in fills)
 
+    def forget(self) -> None:
+        """A new session begins: a broker tells today's executions, hardly yesterday's, and no older ones."""
+        self._seen_before, self._seen = self._seen, set()
+
     # ---- answers ---------------------------------------------------------------------------------
 
     def acknowledged(self, message: Acknowledged) -> None:
-        item = self._gateway.answered(message.request_id)
-        self._manager.rest_failing = False
+        self._gateway.answered(message.request_id)
+        self._manager.answering(well=True)
         for execution in message.executions:
             self.book(execution)
         if message.report is not None:
             self.take_report(message.report)
-        if item is not None and isinstance(item.request, ReplaceOrder):
-            self._replaced(item)
 
-    def _replaced(self, item: InFlight) -> None:
-        """The new stop works, so the old one does not, whether or not its own news has come."""
-        old = self._manager.registry.get(item.request.client_order_id)  # type: ignore[union-attr]
-        new = item.order
-        if old is None or new is None or not new.live or new.state is OrderState.SUBMITTED:
-            return
-        if old.live:
-            spec = old.spec
-            report = OrderReport(
-                spec.client_order_id, old.broker_order_id or "", spec.symbol, spec.side, spec.order_type,  # type: ignore[arg-type]
-                spec.qty, old.filled_qty, OrderState.REPLACED,
-                replaced_by=new.spec.client_order_id,
-            )  # fmt: skip
-            self._manager.absorb(old, report)
-        self._manager.steer(old.spec.symbol)
-
-    def refused(self, message: Refused) -> None:
-        item = self._gateway.answered(message.request_id)
-        self._manager.rest_failing = False
-        if item is None or item.order is None:
-            return
+    def refused(self, item: InFlight, message: Refused) -> None:
+        """A request was turned away, so it has certainly done nothing."""
+        self._manager.answering(well=True)
         order = item.order
+        if order is None:
+            return
         match item.request:
-            case SubmitOrder():
-                self._submit_refused(order, message)
-            case ReplaceOrder():
-                self._replace_refused(item, message)
+            case SubmitOrder() | ReplaceOrder():
+                self._placing_refused(item.request, order, message)
             case _:
                 # A cancel of an order that no longer works, or a question that was turned away.
-                order.cancel_requested = False
-                if message.refusal is Refusal.NOT_WORKING and order.live:
+                if message.refusal is Refusal.NOT_WORKING:
                     self._gateway.query(order)
                 else:
-                    self._ask_later(order)
+                    self._manager.maker.ask_later(order)
         self._manager.steer(order.spec.symbol)
 
-    def _submit_refused(self, order: Order, message: Refused) -> None:
+    def _placing_refused(self, request: SubmitOrder | ReplaceOrder, order: Order, message: Refused) -> None:
+        if order.state not in (OrderState.SUBMITTED, OrderState.UNKNOWN):
+            return  # an earlier send of it has got through meanwhile
+        again = order.state is OrderState.UNKNOWN
         if message.refusal is Refusal.DUPLICATE_ID:
             # Then an earlier send of this very order got through: it is ours, adopt it.
             self._manager.mark_unknown(order, message.message)
             self._gateway.query(order)
-            return
-        book = self._manager.books[order.spec.symbol]
-        role = order.spec.role
-        self._manager.refuse(order, message.message)
-        book.refused[role] = book.refused.get(role, 0) + 1
-        if role is Role.STOP:
-            if message.refusal is Refusal.PRICE_THROUGH_STOP:
-                book.exit_reason = book.exit_reason or TradeReason.STOP
-            else:
-                self._manager.hold_back(book)
-        elif role is Role.EXIT:
-            self._bus.emit(ErrorOccurred("orders", f"the sale was refused: {message.message}", book.symbol))
-            self._manager.exit_refused(book)
+        elif again and message.refusal in (Refusal.RATE_LIMITED, Refusal.NOT_WORKING):
+            # This says nothing about the earlier send, which may have done it.
+            self._manager.maker.ask_later(order)
+        else:
+            book = self._manager.books[order.spec.symbol]
+            self._manager.refuse(order, message.message)
+            book.refused[order.spec.role] = book.refused.get(order.spec.role, 0) + 1
+            self._after_refusal(book, order, message)
+        if isinstance(request, ReplaceOrder) and message.refusal is Refusal.NOT_WORKING:
+            old = self._manager.registry.get(request.client_order_id)
+            if old is not None and old.live:
+                self._gateway.query(old)
 
-    def _replace_refused(self, item: InFlight, message: Refused) -> None:
-        order = item.order
-        if order is None or not isinstance(item.request, ReplaceOrder):
-            return
-        book = self._manager.books[order.spec.symbol]
-        if message.refusal is Refusal.DUPLICATE_ID:
-            self._manager.mark_unknown(order, message.message)
-            self._gateway.query(order)
-            return
-        self._manager.refuse(order, message.message)
-        book.refused[Role.STOP] = book.refused.get(Role.STOP, 0) + 1
-        if message.refusal is Refusal.PRICE_THROUGH_STOP:
-            book.exit_reason = book.exit_reason or TradeReason.STOP
-            return
-        self._manager.hold_back(book)
-        old = self._manager.registry.get(item.request.client_order_id)
-        if message.refusal is Refusal.NOT_WORKING and old is not None and old.live:
-            self._ask_later(old)
+    def _after_refusal(self, book: SymbolBook, order: Order, message: Refused) -> None:
+        match order.spec.role:
+            case Role.STOP if message.refusal is Refusal.PRICE_THROUGH_STOP:
+                book.exit_reason = book.exit_reason or TradeReason.STOP
+            case Role.STOP:
+                self._manager.hold_back(book)
+            case Role.EXIT:
+                text = f"the sale was refused: {message.message}"
+                self._bus.emit(ErrorOccurred("orders", text, book.symbol))
+                self._manager.exit_refused(book)
+            case _:
+                pass
+        if message.refusal is Refusal.SHARES_HELD:
+            self.disagreement(f"{book.symbol}: the broker holds fewer free shares than we think")
 
     def lost(self, item: InFlight, reason: str) -> None:
         """No answer came: only the broker knows. Ask; never send a second order for it."""
-        self._manager.rest_failing = True
+        self._manager.answering(well=False)
         order = item.order
         if order is None:
             return
@@ -173,44 +157,45 @@ class OrderNews:
                 self._manager.mark_unknown(order, reason)
                 self._gateway.query(order)
             case QueryOrder():
-                self._ask_later(order)
+                self._manager.maker.ask_later(order)
             case _:
-                order.cancel_requested = False
                 self._gateway.query(order)
 
-    def not_found(self, message: NotFound) -> None:
+    def not_found(self, order: Order) -> None:
         """The broker does not know the order (yet).
 
         A lost stop or exit is sent again under its own id, which a broker takes at most once; a lost entry is
         only asked for again, for it may still arrive, and nothing is at risk without it.
         """
-        item = self._gateway.answered(message.request_id)
-        if item is None or item.order is None:
+        self._manager.answering(well=True)
+        identity = order.spec.client_order_id
+        if self._manager.registry.get(identity) is not order or not order.live:
             return
-        order = item.order
-        self._manager.rest_failing = False
-        if order.state is not OrderState.UNKNOWN:
-            if order.live:
-                self.disagreement(f"order {order.spec.client_order_id} is not at the broker")
+        now, policy = self._clock.now(), self._manager.policy
+        if self._gateway.placing(order):
             return
-        book = self._manager.books[order.spec.symbol]
-        if order is book.replacement:
-            # Sent as a replace, it cannot be sent alone beside the stop it was to replace.
-            self._manager.refuse(order, "the broker never received the replacement")
-            self._manager.hold_back(book)
-            self._manager.steer(book.symbol)
+        since = self._absent.setdefault(identity, now)
+        if order.state in WORKING:
+            if now - since >= 2 * policy.retry_delay:
+                self._manager.give_up(order, "the broker no longer knows it")
         elif order.spec.role is Role.ENTRY:
-            self._ask_later(order)
-        else:
-            self._gateway.submit(order)
+            if now - since >= policy.lost_after:
+                self._manager.give_up(order, "the broker never received it")
+        elif now - since >= policy.retry_delay:
+            del self._absent[identity]  # so that it is not sent more often than once in a while
+            self._send_again(order)
+        self._manager.maker.ask_later(order)
+        self._manager.steer(order.spec.symbol)
 
-    def _ask_later(self, order: Order) -> None:
-        if order.live:
-            self._timers.set(
-                self._clock.now() + self._manager.policy.retry_delay,
-                Alarm.ORDER_FOLLOW_UP,
-                order.spec.client_order_id,
-            )
+    def _send_again(self, order: Order) -> None:
+        book = self._manager.books[order.spec.symbol]
+        if order is not book.replacement:
+            self._gateway.submit(order)
+        elif book.stop is not None and book.stop.state is not OrderState.REPLACED:
+            self._gateway.replace(book.stop, order)
+        else:
+            # The stop that it was to replace has ended otherwise: it can take no order's place any more.
+            self._manager.refuse(order, "the broker never received the replacement")
 
     # ---- news ------------------------------------------------------------------------------------
 
@@ -224,6 +209,7 @@ class OrderNews:
         if order is None:
             self._external(report)
             return
+        self._absent.pop(report.client_order_id, None)
         try:
             self._manager.absorb(order, report)
         except BrokerProtocolError as error:
@@ -245,25 +231,46 @@ class OrderNews:
             )
         )  # fmt: skip
 
+    def cancel_external(self, symbol: str | None) -> None:
+        """Flatten: orders of others that stand in the way of ours, in the symbols we trade."""
+        for report in self.external_orders.values():
+            book = self._manager.books.get(report.symbol)
+            if book is None or report.state not in WORKING or symbol not in (None, report.symbol):
+                continue
+            spec = OrderSpec(
+                report.client_order_id, report.symbol, Role.EXTERNAL, report.side, report.order_type,
+                report.qty, report.limit_price, report.stop_price,
+            )  # fmt: skip
+            order = Order(spec, book.strategy, self._clock.now())
+            order.broker_order_id = report.broker_order_id
+            self._gateway.cancel(order)
+
     # ---- executions ------------------------------------------------------------------------------
 
     def book(self, execution: Execution) -> None:
         """Book one execution, once, however often it is told."""
-        if execution.execution_id in self._seen:
-            return
-        order = self._manager.registry.get(execution.client_order_id)
-        if order is None:
-            self.disagreement(f"an execution of {execution.symbol} belongs to no order of ours")
+        if execution.execution_id in self._seen or execution.execution_id in self._seen_before:
             return
         self._seen.add(execution.execution_id)
-        book = self._manager.books[execution.symbol]
+        order = self._manager.registry.get(execution.client_order_id)
+        if order is None:
+            if execution.side is Side.SELL:
+                self._foreign_sales[execution.symbol] = execution.price
+            self.disagreement(f"an execution of {execution.symbol} belongs to no order of ours")
+            return
+        self.booked_at = self._gateway.latest
         try:
             order.count_fill(execution.qty)
-            closed = self._portfolio.apply(execution, order.strategy, book.unit_risk)
+            closed = self._portfolio.apply(execution, order.strategy, unit_risk(order))
         except BrokerProtocolError as error:
             self._bus.emit(ErrorOccurred("broker", str(error), execution.symbol))
             self.disagreement(str(error))
-            return
+        else:
+            self._booked(order, execution, closed)
+        if order.filled_qty:
+            self._manager.executed(order)
+
+    def _booked(self, order: Order, execution: Execution, closed: ClosedTrade | None) -> None:
         qty = self._portfolio.qty(execution.symbol)
         self._recorder.fill(FillRecord(execution, qty))
         self._bus.emit(
@@ -293,11 +300,18 @@ class OrderNews:
         self._bus.emit(trade)
         self.trade_closed(closed)
 
-    def closed_elsewhere(self, symbol: str, price: Decimal, qty: int) -> None:
-        """``qty`` shares of ours were sold by somebody else: book it at ``price`` as an external close."""
+    def closed_elsewhere(self, symbol: str, qty: int) -> None:
+        """``qty`` shares of ours were sold by somebody else: book it as an external close.
+
+        The price is that of a sale we have heard of, else the last close.
+        """
         position = self._portfolio.positions.get(symbol)
         if position is None:
             return
+        last = self._portfolio.last(symbol)
+        price = self._foreign_sales.pop(symbol, None)
+        if price is None:
+            price = to_decimal(last) if last is not None else position.avg_entry_price
         now = self._clock.now()
         execution = Execution(
             ExecutionId(f"external-{symbol}-{now.isoformat()}"),
@@ -328,8 +342,3 @@ class OrderNews:
                 position.unrealized_pnl(last) if last is not None else ZERO,
             )
         )
-
-
-def account_event(portfolio: Portfolio, buying_power: Decimal, day_pnl: Decimal) -> AccountUpdated:
-    """The account as the engine sees it now."""
-    return AccountUpdated(portfolio.equity(), portfolio.cash, buying_power, day_pnl)

@@ -55,6 +55,7 @@ def snapshot_of(engine: TradingEngine, speed: float | None) -> EngineSnapshot:
         ),
         warmup_done=len(engine.desks) - len(engine.warm_left),
         warmup_total=len(engine.desks),
+        max_positions=engine.config.risk.max_open_positions,
     )  # fmt: skip
 
 
@@ -128,4 +129,17 @@ def _symbol(engine: TradingEngine, desk: SymbolDesk) -> SymbolView:
         desk.last_bar,
         desk.candles,
         desk.required,
+        desk.aggregator.minutes,
+        *_averages(desk),
     )
+
+
+def _averages(desk: SymbolDesk) -> tuple[str, str]:
+    """What the two averages on the chart are called."""
+    try:
+        wanted = desk.strategy.indicators
+        found = [wanted.get(name) for name in ("sma_fast", "sma_slow")]
+        fast, slow = (f"{i.kind.upper()} {i.period or ''}".strip() if i else "" for i in found)
+    except Exception:  # noqa: BLE001 - a user's strategy may fail, and a view of it must not
+        return "", ""
+    return fast, slow

@@ -56,6 +56,7 @@ class Steering:
         else:
             self._protect(book, qty, now)
         self._watch(book, qty, now)
+        self._maker.remember_exit(book)
 
     def _clear_up(self, book: SymbolBook) -> None:
         """Nothing is held: what would sell is cancelled."""
@@ -125,10 +126,11 @@ class Steering:
             book.deadline = self._timers.set(
                 now + self._policy.protect_deadline, Alarm.PROTECT_DEADLINE, book.symbol
             )
+            if book.entry is not None:
+                self._timers.set(now + self._policy.entry_wait, Alarm.RETRY, book.symbol)
         if book.entry is not None and not book.grace_runs:
             book.grace_runs = True
             self._timers.set(now + self._policy.partial_grace, Alarm.PARTIAL_GRACE, book.symbol)
-            self._timers.set(book.unprotected_since + self._policy.entry_wait, Alarm.RETRY, book.symbol)
 
     def partial_grace_over(self, book: SymbolBook) -> None:
         """An entry has stayed partly filled: the rest is cancelled, so that the stop can be placed."""

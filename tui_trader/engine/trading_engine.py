@@ -15,7 +15,6 @@ from typing import Literal, assert_never
 
 from tui_trader.core.breaker import BreakerLimits, CircuitBreaker, Trip
 from tui_trader.core.calendar import Calendar, Session
-from tui_trader.core.decide import ExitNow, MoveStop, decide_holding
 from tui_trader.core.events import (
     AccountUpdated,
     CircuitBreakerReset,
@@ -33,12 +32,11 @@ from tui_trader.core.money import ZERO
 from tui_trader.core.orders import ClientOrderId, Role
 from tui_trader.core.portfolio import ClosedTrade, Portfolio
 from tui_trader.core.risk import RiskLimits, RiskManager
-from tui_trader.core.rule import CandleView, Holding
 from tui_trader.engine.book import ExecutionPolicy, SymbolBook
 from tui_trader.engine.bus import EventBus
 from tui_trader.engine.clock import Clock
 from tui_trader.engine.desk import SymbolDesk
-from tui_trader.engine.gateway import OrderGateway
+from tui_trader.engine.gateway import InFlight, OrderGateway
 from tui_trader.engine.handle import (
     CancelWorkingOrder,
     Flatten,
@@ -54,9 +52,9 @@ from tui_trader.engine.order_manager import OrderManager
 from tui_trader.engine.order_news import OrderNews
 from tui_trader.engine.reconciler import Reconciler
 from tui_trader.engine.recorder import Recorder, Recovered
+from tui_trader.engine.resume import Resumption
 from tui_trader.engine.sessions import Schedule, SessionRules
 from tui_trader.engine.timers import Alarm, Timers
-from tui_trader.engine.warmup import warm
 from tui_trader.strategies.base import Strategy
 from tui_trader.venues.base import (
     AccountReport,
@@ -123,8 +121,8 @@ class TradingEngine:
             broker.account_id, self.portfolio, self.risk, self.gateway, recorder, bus, clock, self.timers,
             config.policy,
         )  # fmt: skip
-        self.news = OrderNews(self.manager, self.portfolio, self.gateway, recorder, bus, clock, self.timers)
-        self.reconciler = Reconciler(self.manager, self.news, self.portfolio, self.gateway, bus)
+        self.news = OrderNews(self.manager, self.portfolio, self.gateway, recorder, bus, clock)
+        self.reconciler = Reconciler(self.manager, self.news, self.portfolio, self.gateway, bus, clock)
         self.desks = {
             s.symbol: SymbolDesk(s.symbol, s, config.max_bar_jump_pct)
             for s in sorted(strategies, key=lambda s: s.symbol)
@@ -133,6 +131,10 @@ class TradingEngine:
             self.manager.books[desk.symbol] = SymbolBook(desk.symbol, desk.strategy.name)
         self.market = MarketDesk(self.desks, self.manager, self.portfolio, self.risk, bus, clock, self.timers)
         self.market.entries_allowed = self.entries_allowed
+        self._resumption = Resumption(
+            self.manager, self.market, self.portfolio, self.risk, self.breaker, calendar, clock,
+            config.max_bar_jump_pct,
+        )  # fmt: skip
         self.market.send = self.gateway.flush
         self.news.trade_closed = self._trade_closed
         self.news.account_changed = self._say_account
@@ -154,7 +156,9 @@ class TradingEngine:
         self._final_check: int | None = None
         self._recovered: Recovered | None = None
         self._said_account: AccountUpdated | None = None
-        self._news_lost = False
+        self._cash_known = False
+        self._news_lost = 0  # the request whose answer will make up for order news that was lost
+        self._asking_again = False
 
     # ---- start -----------------------------------------------------------------------------------
 
@@ -174,31 +178,34 @@ class TradingEngine:
         recovered = self._recorder.recover(self.schedule.session.open if self.schedule else now)
         self._recovered = recovered
         self.reconciler.rebuild(recovered)
-        self._restore_day(recovered)
+        self.paused = recovered.latches.get("paused", "")
+        self.realized = self._resumption.restore_day(recovered, self.schedule, self._session_before(now))
         self.timers.set(now + self.config.heartbeat, Alarm.HEARTBEAT)
         self.timers.set(now + self.config.policy.reconcile, Alarm.RECONCILE)
         if self.config.policy.poll is not None:
             self.timers.set(now + self.config.policy.poll, Alarm.POLL)
         self._set_state(EngineState.RECONCILING, "")
-        self.gateway.query_snapshot(QuerySnapshot(0, self.schedule.session.open if self.schedule else None))
+        last = self.config.last_session
+        if last is not None and self.next_session is not None and self.next_session.date > last:
+            self.shut_down(Shutdown("the last session is over"))
+        self.gateway.query_snapshot(self.schedule.session.open if self.schedule else None)
         self.gateway.flush()
 
-    def _restore_day(self, recovered: Recovered) -> None:
-        """Latches and counters of the day, as they were before the restart."""
-        self.paused = recovered.latches.get("paused", "")
-        self.realized = sum((trade.pnl for trade in recovered.trades), ZERO)
-        entries: dict[str, int] = {}
-        if self.schedule is not None:
-            saved = recovered.latches.get("breaker")
-            if saved is not None:
-                self.breaker.restore(saved, self.schedule.session.date.isoformat())
-            for record in recovered.orders:
-                if record.spec.role is Role.ENTRY and record.created >= self.schedule.session.open:
-                    entries[record.spec.symbol] = entries.get(record.spec.symbol, 0) + 1
-        self.risk.start_session(entries)
+    def _session_before(self, now: datetime) -> date | None:
+        """The session that was over last, as far as the calendar knows."""
+        week = self.calendar.sessions(now.date() - timedelta(days=7), now.date())
+        return next((session.date for session in reversed(week) if session.close <= now), None)
 
     def _after_reconciling(self) -> None:
+        if self._shutdown is not None:
+            self._phase = "trading"
+            self._begin_closing()
+            return
         self._phase = "warming"
+        if self.paused:
+            self.manager.withdraw_all_entries("paused")
+        elif self.breaker.trip is not None:
+            self.manager.withdraw_all_entries("circuit breaker")
         if not self.config.warmup and not self._resumed_within_session():
             self._after_warmup()
             return
@@ -223,54 +230,11 @@ class TradingEngine:
         if message.bars is None:
             desk.warm_error = message.error or "no history"
             self.bus.emit(ErrorOccurred("warmup", f"history failed: {desk.warm_error}", desk.symbol))
-        else:
-            views = self._warm(desk, message)
-            self._rebuild_strategy(desk, views)
+        self._resumption.take_history(desk, message, self.schedule)
         done = len(self.desks) - len(self.warm_left)
         self.bus.emit(WarmupProgress(desk.symbol, desk.candles, desk.required, done, len(self.desks)))
         if not self.warm_left:
             self._after_warmup()
-
-    def _warm(self, desk: SymbolDesk, message: History) -> list[CandleView]:
-        bars = message.bars
-        if bars is None or not len(bars):
-            return []
-        now = self.clock.now()
-        current = self.schedule.session if self.schedule else None
-        first = int(bars.minute[0])
-        start = (datetime.fromtimestamp(first * 60, tz=now.tzinfo)).date() - timedelta(days=1)
-        sessions = [s for s in self.calendar.sessions(start, now.date()) if s.open <= now]
-        views = warm(desk, bars, sessions, current, now, self.config.max_bar_jump_pct)
-        if current is not None and desk.session_open != current.open:
-            desk.start_session(current.open)
-        elif current is not None:
-            desk.reference = desk.reference if desk.reference is not None else desk.last
-        if desk.last is not None:
-            self.portfolio.mark(desk.symbol, desk.last)
-        return views
-
-    def _rebuild_strategy(self, desk: SymbolDesk, views: Sequence[CandleView]) -> None:
-        """Lead the strategy of an open position, and the cooldown, through the candles that it missed."""
-        recovered = self._recovered
-        if recovered is None:
-            return
-        exits = [trade.exit_time for trade in recovered.trades if trade.symbol == desk.symbol]
-        if exits:
-            desk.exit_stamp = max(exits)
-            desk.since_exit = sum(1 for view in views if view.end > max(exits))
-        position = self.portfolio.positions.get(desk.symbol)
-        book = self.manager.books[desk.symbol]
-        if position is None:
-            return
-        for view in views:
-            if book.protect_at is None or book.exit_reason is not None:
-                return
-            holding = Holding(position.qty, position.avg_entry_price, position.entry_time, book.protect_at)
-            decision = decide_holding(desk.strategy, view, holding)
-            if isinstance(decision, MoveStop):
-                self.manager.move_stop(desk.symbol, decision.price)
-            elif isinstance(decision, ExitNow):
-                self.manager.close(desk.symbol, TradeReason.EXIT)
 
     def _after_warmup(self) -> None:
         self._phase = "trading"
@@ -286,18 +250,19 @@ class TradingEngine:
         """Handle one message to the end; afterwards everything decided is durable and sent."""
         match message:
             case BarBatch():
-                if self._phase == "trading" and self.market.bars(message):
-                    self.breaker.first_delivery(self.portfolio.equity())
+                self._bars(message)
             case OrderUpdate():
                 self.news.updated(message)
             case Acknowledged():
                 self.news.acknowledged(message)
             case Refused():
-                self.news.refused(message)
+                self._refused(message)
             case Unclear():
                 self._unclear(message)
             case NotFound():
-                self.news.not_found(message)
+                item = self.gateway.answered(message.request_id)
+                if item is not None and item.order is not None:
+                    self.news.not_found(item.order)
             case BrokerSnapshot():
                 self._snapshot(message)
             case AccountReport():
@@ -314,6 +279,18 @@ class TradingEngine:
                 assert_never(message)
         self.gateway.flush()
 
+    def _bars(self, batch: BarBatch) -> None:
+        if self._phase != "trading":
+            return
+        if len(self.manager.books) > len(self.desks):
+            # Positions that no route trades any more are valued all the same.
+            for bar in batch.bars:
+                if bar.symbol in self.manager.books and bar.symbol not in self.desks:
+                    self.portfolio.mark(bar.symbol, bar.close)
+        if self.market.bars(batch) and self.breaker.day_start_equity is None:
+            self.breaker.first_delivery(self.portfolio.equity())
+            self._save_breaker()
+
     def _answer(self, query: Query) -> None:
         if not query.future.set_running_or_notify_cancel():
             return
@@ -322,28 +299,45 @@ class TradingEngine:
         except Exception as error:  # noqa: BLE001 - the asker gets it
             query.future.set_exception(error)
 
-    def _unclear(self, message: Unclear) -> None:
+    def _refused(self, message: Refused) -> None:
         item = self.gateway.answered(message.request_id)
         if item is None:
             return
         if isinstance(item.request, QuerySnapshot):
             self._ask_snapshot_again()
         else:
-            self.news.lost(item, message.message)
+            self.news.refused(item, message)
+
+    def _unclear(self, message: Unclear) -> None:
+        self._lost(self.gateway.answered(message.request_id), message.message)
+
+    def _lost(self, item: InFlight | None, reason: str) -> None:
+        """A request without an answer, or with one that says nothing."""
+        if item is None:
+            return
+        if isinstance(item.request, QuerySnapshot):
+            self._ask_snapshot_again()
+        else:
+            self.news.lost(item, reason)
 
     def _ask_snapshot_again(self) -> None:
-        delay = self.config.policy.retry_delay
-        self.timers.set(self.clock.now() + delay, Alarm.RECONCILE, "again")
+        """In a moment, not at once: what is asked for in answer to an answer must not go round and round."""
+        if not self._asking_again:
+            self._asking_again = True
+            delay = self.config.policy.retry_delay
+            self.timers.set(self.clock.now() + delay, Alarm.RECONCILE, "again")
 
     def _snapshot(self, snapshot: BrokerSnapshot) -> None:
         self.gateway.answered(snapshot.request_id)
         starting = self._phase == "reconciling"
         sure = self.reconciler.compare(snapshot, starting=starting)
+        self._cash_known = self._cash_known or sure
         self._say_account()
         if self._final_check == snapshot.request_id and sure:
             self._stop(snapshot)
             return
-        self._news_lost = self._news_lost and not sure
+        if sure and snapshot.request_id >= self._news_lost:
+            self._news_lost = 0
         if not sure or (starting and self.gateway.busy):
             self._ask_snapshot_again()
         elif starting:
@@ -351,21 +345,23 @@ class TradingEngine:
 
     def order_news_lost(self) -> None:
         """The inbox had to refuse news of orders: no entries until a reconciliation."""
-        self._news_lost = True
         self.bus.emit(ErrorOccurred("inbox", "order news was lost: entries are off, reconciling", None))
         self.manager.withdraw_all_entries("order news was lost")
-        self.gateway.query_snapshot()
+        self._news_lost = self.gateway.query_snapshot()
         self.gateway.flush()
 
     def _stream(self, state: StreamState) -> None:
         before = self.streams.get(state.stream)
         self.streams[state.stream] = state
-        if before != state:
-            self.bus.emit(ConnectionChanged(state.stream, state.state, state.attempt))
+        if before == state:
+            return
+        self.bus.emit(ConnectionChanged(state.stream, state.state, state.attempt))
+        if state.state == "connected" and before is not None and state.stream != "bars":
+            self._news_lost = self.gateway.query_snapshot()  # nobody knows what was said meanwhile
 
     def _disagreement(self, what: str) -> None:
         self.bus.emit(ErrorOccurred("reconcile", what, None))
-        self.gateway.query_snapshot()
+        self._ask_snapshot_again()
 
     # ---- commands --------------------------------------------------------------------------------
 
@@ -408,10 +404,12 @@ class TradingEngine:
         if symbol is not None:
             if symbol in self.manager.books:
                 self.manager.close(symbol, TradeReason.FLATTEN)
+                self.news.cancel_external(symbol)
             else:
                 self.bus.emit(ErrorOccurred("flatten", "no such symbol is traded here", symbol))
             return
         self._pause("flattened: paused until resumed")
+        self.news.cancel_external(None)
         for name in sorted(self.manager.books):
             self.manager.close(name, TradeReason.FLATTEN)
 
@@ -470,32 +468,32 @@ class TradingEngine:
                 assert_never(alarm)
 
     def _request_timed_out(self, request_id: int) -> None:
-        item = self.gateway.timed_out(request_id)
-        if item is None:
-            return
-        if isinstance(item.request, QuerySnapshot):
-            self._ask_snapshot_again()
-        else:
-            self.news.lost(item, "no answer in time")
+        self._lost(self.gateway.timed_out(request_id), "no answer in time")
 
     def _poll(self) -> None:
         """Updates can go missing on a healthy socket: working orders are asked about, too."""
         policy = self.config.policy
         if policy.poll is None:
             return
-        for order in self.manager.registry.live():
-            if not self.gateway.asked_about(order):
-                self.gateway.query(order)
-        self.timers.set(self.clock.now() + policy.poll, Alarm.POLL)
+        unsettled = self.manager.unsettled()
+        for order in unsettled:
+            self.gateway.query(order)
+        upcoming = self.clock.now() + policy.poll if unsettled else self._next(policy.poll)
+        self.timers.set(upcoming, Alarm.POLL)
 
     def _reconcile(self, *, again: bool) -> None:
-        if not again:
+        if again:
+            self._asking_again = False
+        else:
             self.timers.set(self._next(self.config.policy.reconcile), Alarm.RECONCILE)
-            if self.manager.flat or self._phase == "reconciling":
+            quiet = self.manager.flat and not self.manager.presumed
+            if quiet or self._phase == "reconciling":
                 return
         number = self.gateway.query_snapshot()
         if self._final_check is not None:
             self._final_check = number
+        if self._news_lost:
+            self._news_lost = number
 
     def _next(self, interval: timedelta) -> datetime:
         """When something regular happens next."""
@@ -518,20 +516,21 @@ class TradingEngine:
         self.next_session = (
             today if today is not None and now < today.open else self.calendar.next_session(now.date())
         )
-        self.manager.session = self.next_session.date
+        self.manager.start_session(self.next_session.date)
         self.timers.set(self.next_session.open, Alarm.SESSION_OPEN)
 
     def _enter_session(self, session: Session) -> None:
         schedule = Schedule.of(session, self.config.session)
         self.schedule, self.next_session = schedule, None
-        self.manager.session = session.date
+        self.manager.start_session(session.date)
         for moment, alarm in (
             (schedule.no_entries_from, Alarm.CUT_OFF),
             (schedule.flatten_at, Alarm.FLATTEN),
             (schedule.escalate_at, Alarm.ESCALATE),
             (session.close, Alarm.SESSION_CLOSE),
         ):
-            self.timers.set(moment, alarm)
+            # What an earlier run has done already is done again at once: it may have been interrupted.
+            self.timers.set(max(moment, self.clock.now()), alarm)
         self.market.start_session(schedule)
         self.bus.emit(
             SessionChanged(
@@ -544,12 +543,11 @@ class TradingEngine:
         session, self.next_session = self.next_session, None
         if session is None:
             return
-        self.manager.registry.forget_ended()
-        for book in self.manager.books.values():
-            book.made.clear()
-            book.refused.clear()
+        self.manager.forget_ended()
+        self.news.forget()
         self._enter_session(session)
         self.risk.start_session()
+        self._resumption.exits.clear()
         self.realized = ZERO
         trip = self.breaker.start_session()
         if trip is not None:
@@ -562,9 +560,17 @@ class TradingEngine:
         self._closing = True
         self._update_state("end of day")
         for symbol in sorted(self.manager.books):
-            desk = self.desks.get(symbol)
-            if desk is None or desk.force_close_eod:
+            if self._must_be_flat(symbol):
                 self.manager.close(symbol, TradeReason.END_OF_DAY)
+
+    def _keep_closing(self) -> None:
+        """What is bought after all was told to close (by an entry that was thought lost) is closed, too."""
+        closing_all = self._shutdown is not None and self._shutdown.positions == "close"
+        reason = TradeReason.SHUTDOWN if closing_all else TradeReason.END_OF_DAY
+        for symbol in sorted(self.portfolio.positions):
+            must = closing_all or (self._closing and self._must_be_flat(symbol))
+            if must and self.manager.books[symbol].exit_reason is None:
+                self.manager.close(symbol, reason)
 
     def _escalate(self) -> None:
         """One minute left: whatever has not been sold is tried again at once, and said aloud."""
@@ -579,11 +585,15 @@ class TradingEngine:
             self.manager.push()
 
     def _must_be_flat(self, symbol: str) -> bool:
-        desk = self.desks.get(symbol)
-        return desk is None or desk.force_close_eod
+        desk, position = self.desks.get(symbol), self.portfolio.positions.get(symbol)
+        if desk is None or desk.force_close_eod:
+            return True
+        # A strategy that leaves positions overnight cannot say so for another's.
+        return position is not None and position.strategy != desk.strategy.name
 
     def _close_session(self) -> None:
         self.market.end_session()
+        self._check_breaker()
         self._closing = False
         schedule, self.schedule = self.schedule, None
         left = [s for s in sorted(self.portfolio.positions) if self._must_be_flat(s)]
@@ -596,7 +606,7 @@ class TradingEngine:
             self.shut_down(Shutdown("the last session is over"))
             return
         self.next_session = self.calendar.next_session(schedule.session.date)
-        self.manager.session = self.next_session.date
+        self.manager.start_session(self.next_session.date)
         self.timers.set(self.next_session.open, Alarm.SESSION_OPEN)
         self._update_state("the session has closed")
 
@@ -604,13 +614,17 @@ class TradingEngine:
 
     def _trade_closed(self, trade: ClosedTrade) -> None:
         self.realized += trade.pnl
+        self._resumption.exits[trade.symbol] = trade.exit_time
         self.breaker.count(trade)
         self._save_breaker()
         self.market.trade_closed(trade.symbol, trade.exit_time)
-        self._check_breaker()
+        # The day's loss is judged when the instant is over, and with it every symbol's new close is known.
+        self._tripped(self.breaker.check_streak())
 
     def _check_breaker(self) -> None:
-        trip = self.breaker.check(self.portfolio.equity())
+        self._tripped(self.breaker.check(self.portfolio.equity()))
+
+    def _tripped(self, trip: Trip | None) -> None:
         if trip is not None:
             self._save_breaker()
             self.bus.emit(CircuitBreakerTripped(trip.rule, trip.value, trip.limit))
@@ -624,6 +638,8 @@ class TradingEngine:
             self._recorder.latch("breaker", self.breaker.dump(self.schedule.session.date.isoformat()))
 
     def _say_account(self) -> None:
+        if not self._cash_known:
+            return
         equity = self.portfolio.equity()
         event = AccountUpdated(equity, self.portfolio.cash, self.buying_power, self.breaker.day_pnl(equity))
         if event != self._said_account:
@@ -664,8 +680,11 @@ class TradingEngine:
                 if desk is not None and desk.shown is not None:
                     self.market.show(desk)
             self.manager.touched.clear()
+        if self.portfolio.positions and (self._closing or self._shutdown is not None):
+            self._keep_closing()
         self.gateway.flush()
         self.gateway.commit()
+        self.gateway.flush()  # a journal that has just failed takes the entries off
         if self._shutdown is not None and self.state is not EngineState.STOPPED:
             self._advance_shutdown()
 
@@ -702,15 +721,19 @@ class TradingEngine:
             reason = f"{reason}; the market is closed, positions are kept with their stops"
         self._shutdown = Shutdown(command.reason, policy)
         self._set_state(EngineState.SHUTTING_DOWN, reason)
+        self.timers.set(self.clock.now() + self.config.shutdown_deadline, Alarm.SHUTDOWN_DEADLINE)
+        if self._phase != "reconciling":  # nothing is sold before the broker has said what there is
+            self._begin_closing()
+
+    def _begin_closing(self) -> None:
         self.manager.withdraw_all_entries("shutting down")
-        if policy == "close":
+        if self._shutdown is not None and self._shutdown.positions == "close":
             for symbol in sorted(self.manager.books):
                 self.manager.close(symbol, TradeReason.SHUTDOWN)
-        self.timers.set(self.clock.now() + self.config.shutdown_deadline, Alarm.SHUTDOWN_DEADLINE)
 
     def _advance_shutdown(self) -> None:
         """Once everything is closed, or kept safely, ask the broker a last time."""
-        if self._final_check is not None or self.gateway.busy:
+        if self._final_check is not None or self.gateway.busy or self._phase == "reconciling":
             return
         if self.settled:
             self._final_check = self.gateway.query_snapshot()

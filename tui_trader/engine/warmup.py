@@ -166,14 +166,17 @@ def _one_by_one(
                 end(shown)
             desk.start_session(sessions[number].open)
             shown = number
-        verdict = desk.filter.offer(bar, sessions[number].open, bar.timestamp + MINUTE)
+        delivered = bar.timestamp + MINUTE
+        verdict = desk.filter.offer(bar, sessions[number].open, delivered)
         if verdict.split:
             desk.reset_history()
         for accepted in verdict.accepted:
             desk.last = accepted.close
             desk.last_bar = accepted.timestamp
             desk.volumes.append(accepted.volume)
-            candles(desk.aggregator.add(accepted), number)
+            # As in a live session: a jump confirmed after its candle's time-out joins none.
+            if not desk.too_late(accepted, delivered):
+                candles(desk.aggregator.add(accepted), number)
     if shown == live:
         expired = desk.aggregator.expire(now)
         if expired is not None:

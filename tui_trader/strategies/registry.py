@@ -15,6 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tui_trader.core.candles import INTERVALS
+from tui_trader.core.indicators import IndicatorCalculator
 from tui_trader.errors import UsageError
 from tui_trader.strategies.base import Strategy, StrategyConfig
 from tui_trader.strategies.sma_cross import SmaCross
@@ -34,7 +36,12 @@ def find_strategy(name: str, user_folder: Path | None = None) -> type[Strategy]:
     for point in entry_points(group=GROUP):
         known.add(point.name)
         if point.name == name:
-            return _checked(point.load(), f"entry point {point.value}")
+            source = f"entry point {point.value}"
+            try:
+                found = point.load()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a package does wrong
+                raise UsageError(f"{source} cannot be loaded: {_what(error)}") from None
+            return _checked(found, source)
     if user_folder is not None and user_folder.is_dir():
         for path in sorted(user_folder.glob("*.py")):
             known.add(path.stem)
@@ -51,7 +58,7 @@ def strategy_config(strategy: type[Strategy], values: Mapping[str, Any], where: 
     Values from the environment and from ``--set`` are text: what reads as a number is taken for one.
     """
     try:
-        return strategy.config_type.model_validate({key: _number(value) for key, value in values.items()})
+        config = strategy.config_type.model_validate({key: _number(value) for key, value in values.items()})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -61,6 +68,27 @@ def strategy_config(strategy: type[Strategy], values: Mapping[str, Any], where: 
             raise UsageError(f"{where}: {name}: {hint}") from None
         given = f" = {first['input']}" if name else ""
         raise UsageError(f"{where}: {name}{given}: {first['msg']}") from None
+    _try_out(strategy, config)
+    return config
+
+
+def _try_out(strategy: type[Strategy], config: StrategyConfig) -> None:
+    """What every strategy is asked at the start of a run is asked here first, where it can be explained."""
+    try:
+        trial = strategy("A", config)
+        IndicatorCalculator(dict(trial.indicators))
+        minutes, _, _ = trial.candle_interval_minutes, trial.required_history + 1, trial.force_close_eod
+    except Exception as error:  # noqa: BLE001 - whatever a user's class does wrong
+        raise UsageError(f"strategy {strategy.name} cannot be used: {_what(error)}") from None
+    if minutes not in INTERVALS:
+        known = ", ".join(str(interval) for interval in INTERVALS)
+        raise UsageError(
+            f"strategy {strategy.name} cannot be used: candles of {minutes} minutes: one of {known}"
+        )
+
+
+def _what(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _number(value: Any) -> Any:
@@ -91,8 +119,8 @@ def _from_file(path: Path) -> type[Strategy]:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - whatever a user's file does wrong
-        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's file does wrong
+        raise UsageError(f"{path} cannot be loaded: {_what(error)}") from None
     own = [
         value
         for value in vars(module).values()

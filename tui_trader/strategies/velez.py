@@ -141,7 +141,8 @@ class Velez(Strategy):
             return None
         self._trail, self._run = _Trail.TRAILING, 0
         self._count_run(view)
-        return self._below(self._low)
+        target = self._below(self._low)
+        return target if target > 0 else None  # below the buffer there is no price left for a stop
 
     def should_exit(self, view: CandleView, holding: Holding) -> bool:
         return self._trail is _Trail.TRAILING and self._run >= self.config.max_run_candles

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,19 +15,21 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.worker import Worker, WorkerState
 
-from tui_trader.engine.handle import EngineHandle, PositionsPolicy, Shutdown
 from tui_trader.errors import UsageError
 from tui_trader.tui import terminal
-from tui_trader.tui.link import EngineLink
 from tui_trader.tui.screens.trading import TradingScreen
 from tui_trader.tui.settings import UiSettings
-from tui_trader.tui.themes import DEFAULT_THEME, VARIABLES, load_themes
+from tui_trader.tui.themes import VARIABLES, ThemeSet, first_theme, load_themes
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
+    from tui_trader.engine.handle import EngineHandle, PositionsPolicy
+    from tui_trader.tui.link import EngineLink
+
 _FLUSHES_A_SECOND = 4.0
 _FORCED = 130
+_WATCHDOG_S = 10.0
 
 
 def _commands() -> type[Provider]:
@@ -66,12 +72,11 @@ class TraderApp(App[None]):
         self._start_engine = start_engine
         self._flushes_a_second = flushes_a_second
         self._ui_loop: asyncio.AbstractEventLoop | None = None
-        self.trading = TradingScreen(self.settings)
-        self._theme_set = load_themes(self.settings.themes_folder, self.settings.swap_colours)
-        for theme in self._theme_set.themes:
-            self.register_theme(theme)
-        wanted = self.settings.theme
-        self.theme = wanted if wanted in self.theme_names else DEFAULT_THEME
+        self._theme_set = ThemeSet((), ())
+        theme = first_theme(self.settings.theme, self.settings.themes_folder, self.settings.swap_colours)
+        self.register_theme(theme)
+        self.theme = theme.name
+        self.trading = TradingScreen(self.settings, self.size)
 
     # ---- running ---------------------------------------------------------------------------------------
 
@@ -97,14 +102,36 @@ class TraderApp(App[None]):
             loop.call_soon_threadsafe(self.exit)
 
     def on_signal(self, number: signal.Signals) -> None:
-        """The first signal shuts the engine down and leaves when it has stopped; a second leaves at once."""
+        """The first signal shuts the engine down and leaves when it has stopped; a second leaves at once.
+
+        Closing a terminal hangs up more than once, in no hurry: that is never the second.
+        """
+        hung_up = number is signal.SIGHUP
+        if hung_up and self.leaving:
+            return
+        if hung_up:
+            threading.Thread(target=self._watch_the_end, name="watchdog", daemon=True).start()
         if self.leaving or self.handle is None:
             self.forced = self.leaving
             self.leaving = True
             self.leave()
             return
         self.leaving = True
-        self.handle.send(Shutdown(reason=number.name))
+        self._send_shutdown(number.name)
+
+    def _watch_the_end(self) -> None:
+        """End the process once the engine has ended, should the loop hang at a terminal that is gone."""
+        time.sleep(_WATCHDOG_S)
+        while self.handle is not None and not self.handle.stopped:
+            time.sleep(_WATCHDOG_S)
+        time.sleep(_WATCHDOG_S)
+        os._exit(self.handle.exit_code if self.handle is not None else 0)
+
+    def _send_shutdown(self, reason: str) -> None:
+        from tui_trader.engine.handle import Shutdown
+
+        if self.handle is not None:
+            self.handle.send(Shutdown(reason=reason))
 
     def get_default_screen(self) -> TradingScreen:
         return self.trading
@@ -118,6 +145,12 @@ class TraderApp(App[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        if self.leaving:  # a signal that came before the loop could be told
+            self.exit()
+            return
+        gc.enable()
+        gc.freeze()  # what there is now lives as long as the screen
+        self._load_themes()
         for problem in self._theme_set.problems:
             self.notify(problem, title="theme left out", severity="warning", markup=False)
         if self.settings.theme not in self.theme_names:
@@ -133,12 +166,19 @@ class TraderApp(App[None]):
         if self._flushes_a_second:
             self.set_interval(1 / self._flushes_a_second, self.flush)
 
+    def _load_themes(self) -> None:
+        """All of them, now that one is on the screen."""
+        self._theme_set = load_themes(self.settings.themes_folder, self.settings.swap_colours)
+        for theme in self._theme_set.themes:
+            if theme.name != self.theme:
+                self.register_theme(theme)
+
     def _launch(self) -> EngineHandle:
         assert self._start_engine is not None
         handle = self._start_engine()
         self.handle = handle
         if self.leaving:
-            handle.send(Shutdown(reason="left while starting"))
+            self._send_shutdown("left while starting")
         return handle
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
@@ -152,6 +192,8 @@ class TraderApp(App[None]):
             self.exit(return_code=getattr(error, "exit_code", 1))
 
     def _connect(self, handle: EngineHandle) -> None:
+        from tui_trader.tui.link import EngineLink
+
         self.link = EngineLink(handle)
         self.flush()
 
@@ -195,6 +237,7 @@ class TraderApp(App[None]):
             self._shut_down(link, choice)
 
     def _shut_down(self, link: EngineLink, positions: PositionsPolicy) -> None:
+        from tui_trader.engine.handle import Shutdown
         from tui_trader.tui.screens.quit import ShutdownScreen
 
         self.leaving = True

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tui_trader.core.events import EngineState
-from tui_trader.tui.formats import dollars
+from tui_trader.tui.formats import breaker_cause
 from tui_trader.tui.view_model import ViewModel
+
+#: ``loud`` is a bar of the colour of attention, ``danger`` one of the colour of danger.
+Tone = Literal["quiet", "loud", "danger"]
 
 
 class Banner(NamedTuple):
-    """A line of warning; ``danger`` when something can be lost by waiting."""
+    """A line of warning, and how loudly it is said."""
 
     text: str
-    danger: bool
+    tone: Tone
 
 
 def banner(model: ViewModel, leaving: bool) -> Banner | None:
@@ -22,23 +25,22 @@ def banner(model: ViewModel, leaving: bool) -> Banner | None:
     reason = f" ({picture.state_reason})" if picture.state_reason else ""
     match picture.state:
         case EngineState.STOPPED:
-            held = sorted(picture.positions)
-            if held:
-                return Banner(f"The engine has stopped{reason}; still held: {' '.join(held)}. q leaves", True)
-            return Banner(f"The engine has stopped{reason}. q leaves", False)
+            held = " ".join(sorted(picture.positions))
+            still = f"; still held: {held}" if held else ""
+            if picture.failure:
+                return Banner(f"THE ENGINE HAS FAILED: {picture.failure}{still}. q leaves", "danger")
+            return Banner(f"The engine has stopped{reason}{still}. q leaves", "danger" if held else "quiet")
         case EngineState.SHUTTING_DOWN:
-            return Banner(f"Shutting down{reason}", False)
+            return Banner(f"Shutting down{reason}", "quiet")
         case _:
             pass
     naked = picture.unprotected
     if naked and picture.state is not EngineState.CLOSING:
-        return Banner(f"No working stop for {' '.join(naked)}", True)
+        return Banner(f"No working stop for {' '.join(naked)}", "danger")
     if picture.breaker.tripped:
         breaker = picture.breaker
-        figures = f"{dollars(breaker.value)} reached {dollars(breaker.limit)}"
-        return Banner(
-            f"Breaker: {breaker.rule}, {figures}. No new entries; exits and stops stay active", True
-        )
-    if picture.state is EngineState.PAUSED:
-        return Banner(f"Paused{reason}: no new entries; exits and stops stay active. p resumes", False)
-    return Banner("Leaving when the engine has stopped", False) if leaving else None
+        cause = breaker_cause(breaker.rule, breaker.value, breaker.limit)
+        return Banner(f"BREAKER: {cause}: no entries until the next session", "loud")
+    if picture.paused:
+        return Banner(f"Paused{reason}: no new entries; exits and stops stay active. p resumes", "quiet")
+    return Banner("Leaving when the engine has stopped", "quiet") if leaving else None

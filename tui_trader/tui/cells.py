@@ -1,4 +1,4 @@
-"""The columns of the tables, and how a position, an order or a symbol is painted into their cells."""
+"""How a position, an order or a symbol is painted into the cells of a table."""
 
 from __future__ import annotations
 
@@ -13,48 +13,13 @@ from rich.text import Text
 from tui_trader.core.events import EngineState, SymbolState
 from tui_trader.core.orders import TERMINAL, OrderState, Side
 from tui_trader.engine.handle import OrderView, PositionView
+from tui_trader.tui.columns import DAY_WIDTH
 from tui_trader.tui.day import STALE_AFTER, SymbolLine
 from tui_trader.tui.formats import NOTHING, age, clock, multiple, price, signed
 from tui_trader.tui.glyphs import GlyphSet
 from tui_trader.tui.palette import Palette
-from tui_trader.tui.widgets.live_table import Column, Row
 from tui_trader.tui.widgets.plain_text import clean
-
-_DAY_WIDTH: Final = 8
-
-WATCH_COLUMNS: Final = (
-    Column("symbol", "SYM", 5, priority=9),
-    Column("last", "LAST", 8, "right", priority=8),
-    Column("change", "CHG", 7, "right", priority=7),
-    Column("signal", "SIGNAL", 6, priority=6, flexible=True),
-    Column("day", "DAY", _DAY_WIDTH, priority=1),
-    Column("age", "AGE", 3, "right", priority=2),
-)
-POSITION_COLUMNS: Final = (
-    Column("symbol", "SYM", 6, priority=9),
-    Column("side", "SIDE", 7, priority=5),
-    Column("qty", "QTY", 6, "right", priority=8),
-    Column("avg", "AVG", 9, "right", priority=4),
-    Column("last", "LAST", 9, "right", priority=6),
-    Column("pnl", "P/L $", 11, "right", priority=9),
-    Column("pnl_pct", "P/L", 8, "right", priority=3),
-    Column("r", "R", 5, "right", priority=7),
-    Column("stop", "STOP", 10, "right", priority=8),
-    Column("dist", "DIST", 5, "right", priority=3),
-    Column("held", "HELD", 6, "right", priority=2),
-    Column("strategy", "STRATEGY", 10, priority=1, flexible=True),
-)
-ORDER_COLUMNS: Final = (
-    Column("time", "TIME", 8, priority=4),
-    Column("symbol", "SYM", 6, priority=9),
-    Column("role", "ROLE", 8, priority=5),
-    Column("side", "SIDE", 4, priority=7),
-    Column("type", "TYPE", 8, priority=2),
-    Column("qty", "QTY", 5, "right", priority=6),
-    Column("price", "PRICE", 9, "right", priority=8),
-    Column("filled", "FILLED", 7, "right", priority=3),
-    Column("state", "STATE", 9, priority=8, flexible=True),
-)
+from tui_trader.tui.widgets.table_rows import Row
 
 _SHORT_SIGNALS: Final = {SymbolState.WATCHING: "watch", SymbolState.QUARANTINED: "quar."}
 _STATE_WORDS: Final = {
@@ -80,7 +45,7 @@ def watch_row(
         Text(price(line.last), paint.strong if not stale else paint.muted),
         Text(f"{arrow}{abs(change):.2f}%" if math.isfinite(change) else NOTHING, paint.of_sign(change)),
         _signal(line, paint, room),
-        Text(glyphs.sparkline(line.day, min(_DAY_WIDTH, len(line.day))), paint.muted),
+        Text(glyphs.sparkline(line.day, min(DAY_WIDTH, len(line.day))), paint.muted),
         Text(_bar_age(seconds), paint.attention if stale else paint.muted),
     )
     known = -1.0 if seconds is None else float(int(seconds) // 60)

@@ -23,6 +23,9 @@ class SymbolLine:
 
     __slots__ = (
         "age_minutes",
+        "average_fast",
+        "average_slow",
+        "candle_minutes",
         "candles",
         "day",
         "last",
@@ -47,6 +50,9 @@ class SymbolLine:
         self.required = 0
         self.day: list[float] = []
         self.age_minutes: int | None = None
+        self.candle_minutes = 0
+        self.average_fast = ""
+        self.average_slow = ""
 
     def take(self, view: SymbolView) -> bool:
         """Take the snapshot's word; true when anything reads differently."""
@@ -54,6 +60,8 @@ class SymbolLine:
         self.strategy, self.state, self.reason = view.strategy, view.state, view.reason
         self.last, self.reference, self.last_bar = view.last, view.reference, view.last_bar
         self.candles, self.required = view.candles, view.required
+        self.candle_minutes = view.candle_minutes
+        self.average_fast, self.average_slow = view.average_fast, view.average_slow
         return repr(self._facts()) != repr(before)  # NaN equals itself only in writing
 
     def bar(self, timestamp: datetime, close: float) -> bool:
@@ -99,6 +107,9 @@ class SymbolLine:
             self.reference,
             self.candles,
             self.required,
+            self.candle_minutes,
+            self.average_fast,
+            self.average_slow,
         )
 
 

@@ -28,7 +28,10 @@ def routes(picture: Picture, width: int, height: int) -> Content:
         members = by_strategy[name]
         held = [line.symbol for line in members if line.state is SymbolState.LONG]
         armed = [line.symbol for line in members if line.state is SymbolState.ARMED]
-        lines.append(Content.assemble((clean(name), "bold $strong"), (f"  {len(members)} symbols", "$muted")))
+        minutes = members[0].candle_minutes
+        candles = f", {minutes}m candles" if minutes else ""
+        about = f"  {len(members)} symbols{candles}"
+        lines.append(Content.assemble((clean(name), "bold $strong"), (about, "$muted")))
         lines.append(
             Content.assemble((_names("long", held), "$gain"), (_names("armed", armed), "$attention"))
         )
@@ -43,14 +46,18 @@ def risk(picture: Picture, width: int, glyphs: GlyphSet) -> Content:
     cells = max(4, width - _LABEL - 17)
     used = day_loss_used(picture)
     equity = float(account.equity)
-    exposure = float(account.exposure) / equity if equity > 0 else 0.0
+    exposure = float(picture.exposure) / equity if equity > 0 else 0.0
     unit = float(account.risk_unit)
     open_r = float(account.open_risk) / unit if unit > 0 else 0.0
     lines = [
         _gauge("day loss", used, f"{used * 100:.0f}% of {dollars(account.day_loss_limit)}", cells, glyphs),
         _gauge("exposure", exposure, f"{exposure * 100:.0f}% of equity", cells, glyphs),
-        _fact("open risk", f"{open_r:.1f}R  ${dollars(account.open_risk)}", ""),
-        _fact("one R", f"${dollars(account.risk_unit)}", ""),
+        _fact(
+            "open risk",
+            f"{open_r:.1f}R  ${dollars(account.open_risk)}, R = ${dollars(account.risk_unit)}",
+            "",
+        ),
+        _fact("positions", _places(picture), ""),
         _streak(picture),
         _protection(picture),
     ]
@@ -85,6 +92,11 @@ def _score(picture: Picture, strategy: str) -> Content:
     return Content.assemble((text, "$muted"), (signed(score.pnl), style), (expectancy, "$muted"))
 
 
+def _places(picture: Picture) -> str:
+    held = len(picture.positions)
+    return f"{held} of {picture.max_positions}" if picture.max_positions else str(held)
+
+
 def _names(word: str, symbols: list[str]) -> str:
     return f"  {word} {clean(' '.join(symbols))}" if symbols else ""
 
@@ -103,7 +115,7 @@ def _fact(label: str, text: str, style: str) -> Content:
 def _streak(picture: Picture) -> Content:
     breaker = picture.breaker
     if breaker.tripped:
-        return _fact("breaker", f"tripped: {clean(breaker.rule)}", "bold $danger")
+        return _fact("breaker", "tripped: no entries today", "bold $attention")
     losses = f"{breaker.losses_in_a_row} of {breaker.loss_limit} losses in a row"
     return _fact("breaker", losses, "$attention" if breaker.losses_in_a_row else "")
 

@@ -76,6 +76,22 @@ def clock(time: datetime) -> str:
     return time.astimezone(_NEW_YORK).strftime("%H:%M:%S")
 
 
+def opening(time: datetime) -> str:
+    """When a session opens, in New York: ``Tue 09:30``."""
+    return time.astimezone(_NEW_YORK).strftime("%a %H:%M")
+
+
+def breaker_cause(rule: str, value: Number, limit: Number) -> str:
+    """Why the breaker tripped, in words."""
+    match rule:
+        case "consecutive_loss_pause":
+            return f"{value:.0f} losses in a row"
+        case "max_daily_loss_pct":
+            return f"the day's loss of ${dollars(value)} reached its limit of ${dollars(limit)}"
+        case _:
+            return f"{rule}: {value:f} reached {limit:f}"
+
+
 def speed(value: float | None) -> str:
     """How fast a simulated market runs: ``×60``, or ``max``."""
     return "max" if value is None else f"×{value:g}"

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.style import Style
 
-from tui_trader.core.events import EngineState
-
 if TYPE_CHECKING:
     from tui_trader.tui.screens.trading import TradingScreen
 
@@ -21,7 +19,7 @@ _TOGETHER = {"symbol.previous": "[ ]", "speed.slower": "< >"}
 def keys_line(screen: TradingScreen, width: int) -> Content:
     """The keys of the trading screen that work now."""
     shown = {binding.id: binding for _, binding, enabled, _ in screen.active_bindings.values() if enabled}
-    paused = screen.link is not None and screen.link.model.picture.state is EngineState.PAUSED
+    paused = screen.link is not None and screen.link.model.picture.paused
     parts: dict[str, Content] = {}
     for name in (*_ORDER, *_LAST):
         binding = shown.get(name)

@@ -11,7 +11,7 @@ from textual.content import Content
 from tui_trader.core.events import EngineState
 from tui_trader.core.money import ZERO
 from tui_trader.tui.formats import age as aged
-from tui_trader.tui.formats import clock, countdown, dollars, money, multiple, percent, signed, speed
+from tui_trader.tui.formats import clock, countdown, dollars, money, multiple, opening, percent, signed, speed
 from tui_trader.tui.glyphs import GlyphSet
 from tui_trader.tui.picture import Picture
 from tui_trader.tui.view_model import ViewModel
@@ -71,7 +71,7 @@ def account_line(model: ViewModel, width: int, glyphs: GlyphSet) -> Content:
     began = account.equity - account.day_pnl
     day_share = account.day_pnl / began * 100 if began > 0 else ZERO
     day = f"{signed(account.day_pnl)} {percent(day_share)}"
-    exposure = account.exposure / account.equity * 100 if account.equity > 0 else ZERO
+    exposure = picture.exposure / account.equity * 100 if account.equity > 0 else ZERO
     pieces = [
         Piece(0, Content.assemble((" Equity ", "$muted"), (money(account.equity), "bold $strong"))),
         Piece(
@@ -80,6 +80,7 @@ def account_line(model: ViewModel, width: int, glyphs: GlyphSet) -> Content:
         ),
         Piece(1, _risk(picture)),
         Piece(1, day_loss(picture, 8 if width >= 100 else 6, glyphs)),
+        *_losses(picture),
         Piece(4, Content.assemble(("Exposure ", "$muted"), f"{exposure:.0f}%")),
         Piece(5, Content.assemble(("BP ", "$muted"), dollars(account.buying_power))),
         Piece(3, _profit("Realised", signed(account.realized_pnl), float(account.realized_pnl), None)),
@@ -175,8 +176,12 @@ def _session(picture: Picture, now: datetime, narrow: bool) -> Content:
     following = picture.next_open
     if session is not None and now < session.open:
         following = session.open
-    label = ("shut " if narrow else "NYSE CLOSED ", "$muted")
-    return Content.assemble(label, f"opens in {countdown(following - now)}" if following else "")
+    if following is None:
+        return Content.styled("closed" if narrow else "NYSE CLOSED", "$muted")
+    left = countdown(following - now)
+    if narrow:
+        return Content.assemble(("opens ", "$muted"), f"{opening(following)}")
+    return Content.assemble(("NYSE CLOSED ", "$muted"), f"opens {opening(following)}, in {left}")
 
 
 def _risk(picture: Picture) -> Content:
@@ -187,6 +192,16 @@ def _risk(picture: Picture) -> Content:
     risk = account.open_risk / account.risk_unit
     style = "$attention" if picture.unprotected else ""
     return Content.assemble(label, (f"{multiple(risk).lstrip('+')}R", style))
+
+
+def _losses(picture: Picture) -> Sequence[Piece]:
+    """The losses in a row against the number that stops entries, once there is one."""
+    breaker = picture.breaker
+    if not breaker.losses_in_a_row or not breaker.loss_limit:
+        return ()
+    near = breaker.losses_in_a_row >= breaker.loss_limit - 1
+    text = f"{breaker.losses_in_a_row}/{breaker.loss_limit}"
+    return (Piece(2, Content.assemble(("Losses ", "$muted"), (text, "$attention" if near else ""))),)
 
 
 def _profit(label: str, text: str, value: float, glyphs: GlyphSet | None) -> Content:

@@ -73,7 +73,7 @@ class EngineLink:
                 model.snapshot_lost()
             else:
                 model.resync(answer.result())
-        due = self._polls_since >= _SNAPSHOT_EVERY
+        due = model.picture.urgent or self._polls_since >= _SNAPSHOT_EVERY
         if self._snapshot is None and model.wants_snapshot and due and not self.stopped:
             model.snapshot_requested()
             self._snapshot = self.handle.snapshot()

@@ -26,7 +26,7 @@ from tui_trader.core.events import (
     TradeClosed,
 )
 from tui_trader.core.orders import OrderState
-from tui_trader.tui.formats import clock, multiple, price, signed
+from tui_trader.tui.formats import breaker_cause, clock, multiple, price, signed
 
 Level = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
@@ -89,10 +89,10 @@ def _tell(event: Event) -> tuple[Level, str, str, str] | None:
         case TradeClosed():
             return "INFO", "TRADE", event.symbol, _trade_text(event)
         case CircuitBreakerTripped():
-            text = f"breaker tripped: {event.rule} {event.value:f} reached {event.limit:f}; no new entries"
-            return "ERROR", "BREAKER", "", text
+            cause = breaker_cause(event.rule, event.value, event.limit)
+            return "ERROR", "BREAKER", "", f"tripped: {cause}; no entries until the next session"
         case CircuitBreakerReset():
-            return "INFO", "BREAKER", "", f"breaker reset: {event.rule}"
+            return "INFO", "BREAKER", "", "reset: entries are possible again"
         case ConnectionChanged():
             attempt = f", attempt {event.attempt}" if event.attempt else ""
             connection: Level = "INFO" if event.state == "connected" else "WARN"

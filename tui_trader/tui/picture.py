@@ -19,6 +19,7 @@ from tui_trader.core.events import (
     ConnectionChanged,
     EngineState,
     EngineStateChanged,
+    ErrorOccurred,
     OrderFilled,
     OrderStateChanged,
     PositionChanged,
@@ -44,6 +45,7 @@ from tui_trader.engine.handle import (
 )
 from tui_trader.tui.day import EquityDay, Scorecard, SymbolLine
 from tui_trader.tui.flatten_plan import FlattenPlan, flatten_plan
+from tui_trader.venues.base import Mode
 
 _BAR_LENGTH: Final = timedelta(minutes=1)
 _FINISHED_SHOWN: Final = 30
@@ -71,6 +73,8 @@ class Picture:
         self.seq = 0
         self.synced = False
         self.wants_snapshot = True
+        self.urgent = False  # whether that snapshot should not wait its turn
+        self.failure = ""  # what ended the engine, if it did not end by itself
         self.state = EngineState.STARTING
         self.state_reason = ""
         self.speed: float | None = None
@@ -79,6 +83,7 @@ class Picture:
         self.account = _NO_MONEY
         self.breaker = _NO_BREAKER
         self.warmup = (0, len(info.symbols))
+        self.max_positions = 0
         self.warmup_began: datetime | None = None
         self.streams: dict[str, StreamView] = {}
         self.lines = {symbol: SymbolLine(symbol) for symbol in info.symbols}
@@ -107,6 +112,7 @@ class Picture:
             CircuitBreakerTripped: self._on_tripped,
             CircuitBreakerReset: self._on_reset,
             ConnectionChanged: self._on_connection,
+            ErrorOccurred: self._on_error,
         }
 
     @property
@@ -121,6 +127,25 @@ class Picture:
         return done[: -_FINISHED_SHOWN - 1 : -1]
 
     @property
+    def live(self) -> bool:
+        """Whether the money is real."""
+        return self.info.mode is Mode.LIVE
+
+    @property
+    def paced(self) -> bool:
+        """Whether the market's speed can be set."""
+        return self.info.mode in (Mode.SIM, Mode.REPLAY)
+
+    @property
+    def paused(self) -> bool:
+        return self.state is EngineState.PAUSED
+
+    @property
+    def over(self) -> bool:
+        """Whether the engine is past taking commands."""
+        return self.state in (EngineState.SHUTTING_DOWN, EngineState.STOPPED)
+
+    @property
     def flat(self) -> bool:
         """Whether nothing is held and no order can still fill."""
         return not self.positions and not self.live_orders
@@ -129,6 +154,12 @@ class Picture:
     def unprotected(self) -> list[str]:
         """The symbols held without a working stop."""
         return [position.symbol for position in self.positions.values() if not position.stop_working]
+
+    @property
+    def exposure(self) -> Decimal:
+        """What the positions are worth at their last prices, in dollars."""
+        values = (abs(p.qty) * p.avg_entry_price + p.unrealized_pnl for p in self.positions.values())
+        return sum(values, ZERO)
 
     @property
     def open_pnl(self) -> Decimal:
@@ -161,6 +192,7 @@ class Picture:
             self.dirty_symbols |= set(self.lines)
         self.state, self.state_reason = snapshot.state, snapshot.state_reason
         self.speed = snapshot.speed
+        self.max_positions = snapshot.max_positions
         self.session, self.next_open = snapshot.session, snapshot.next_open
         self.breaker = snapshot.breaker
         self.warmup = (snapshot.warmup_done, snapshot.warmup_total)
@@ -192,8 +224,14 @@ class Picture:
 
     # ---- events --------------------------------------------------------------------------------------
 
+    def realise(self, pnl: Decimal) -> None:
+        """A trade that no snapshot contains yet has been closed."""
+        self.account = replace(self.account, realized_pnl=self.account.realized_pnl + pnl)
+
     def fold(self, published: Published) -> None:
         """Fold one event in."""
+        if published.seq > self.seq and isinstance(published.event, TradeClosed):
+            self.realise(published.event.pnl)
         self.seq = max(self.seq, published.seq)
         fold_event = self._folds.get(type(published.event))
         if fold_event is not None:
@@ -216,6 +254,7 @@ class Picture:
             event.date, event.open, event.close, event.no_entries_from, event.flatten_at
         )
         self.scores.clear()
+        self.account = replace(self.account, realized_pnl=ZERO)
         self.equity = EquityDay()
         for line in self.lines.values():
             line.begin_day([])
@@ -303,7 +342,7 @@ class Picture:
 
     def _on_fill(self, event: OrderFilled, time: datetime) -> None:
         self.fills.append(event)
-        self.wants_snapshot = True
+        self.wants_snapshot = self.urgent = True
         self.dirty.add(Part.CHART)
 
     def _on_stop_moved(self, event: StopMoved, time: datetime) -> None:
@@ -313,8 +352,8 @@ class Picture:
             self.dirty |= {Part.POSITIONS, Part.CHART}
 
     def _on_position(self, event: PositionChanged, time: datetime) -> None:
-        self.dirty |= {Part.POSITIONS, Part.CHART, Part.ROUTES}
-        self.wants_snapshot = True
+        self.dirty |= {Part.POSITIONS, Part.CHART, Part.ROUTES, Part.RISK}
+        self.wants_snapshot = self.urgent = True
         if not event.qty:
             self.positions.pop(event.symbol, None)
             return
@@ -344,7 +383,7 @@ class Picture:
 
     def _on_trade(self, event: TradeClosed, time: datetime) -> None:
         self.scores.setdefault(event.strategy, Scorecard()).add(event)
-        self.wants_snapshot = True
+        self.wants_snapshot = self.urgent = True
         self.dirty |= {Part.ROUTES, Part.RISK}
 
     def _on_account(self, event: AccountUpdated, time: datetime) -> None:
@@ -370,3 +409,7 @@ class Picture:
 
     def _on_connection(self, event: ConnectionChanged, time: datetime) -> None:
         self.streams[event.stream] = StreamView(event.stream, event.state, event.attempt)
+
+    def _on_error(self, event: ErrorOccurred, time: datetime) -> None:
+        if event.component == "engine":
+            self.failure = event.message

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -77,6 +77,19 @@ def shipped_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "themes"
 
 
+def first_theme(name: str, user_folder: Path | None = None, swap_colours: bool = False) -> Theme:
+    """The one theme that the first paint needs, without reading the others where its file has its name."""
+    path = shipped_folder() / f"{name}{_SUFFIX}"
+    # A user's theme may have any file's name, and replaces a shipped one of its own name.
+    if not _files(user_folder) and path.parent == shipped_folder() and path.is_file():
+        with suppress(ThemeError):
+            theme = read_theme(path)
+            if theme.name == name:
+                return _swapped(theme) if swap_colours else theme
+    themes = {theme.name: theme for theme in load_themes(user_folder, swap_colours).themes}
+    return themes[name if name in themes else DEFAULT_THEME]
+
+
 def load_themes(user_folder: Path | None = None, swap_colours: bool = False) -> ThemeSet:
     """Shipped themes, then the user's; a user's theme replaces a shipped one of its name.
 
@@ -90,14 +103,17 @@ def load_themes(user_folder: Path | None = None, swap_colours: bool = False) -> 
         except ThemeError as error:
             problems.append(printable(str(error)))
             continue
-        if swap_colours:
-            variables = theme.variables
-            variables["gain"], variables["loss"] = variables["loss"], variables["gain"]
-        themes[theme.name] = theme
+        themes[theme.name] = _swapped(theme) if swap_colours else theme
     if DEFAULT_THEME not in themes:
         themes = {DEFAULT_THEME: _builtin_default(), **themes}
     ordered = sorted(themes.values(), key=lambda theme: _place(theme.name))
     return ThemeSet(tuple(ordered), tuple(problems))
+
+
+def _swapped(theme: Theme) -> Theme:
+    variables = theme.variables
+    variables["gain"], variables["loss"] = variables["loss"], variables["gain"]
+    return theme
 
 
 def read_theme(path: Path) -> Theme:
@@ -158,7 +174,7 @@ def _framework_variables(variables: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _files(folder: Path | None) -> Iterable[Path]:
+def _files(folder: Path | None) -> Sequence[Path]:
     if folder is None or not folder.is_dir():
         return ()
     return sorted(path for path in folder.iterdir() if path.suffix == _SUFFIX)
@@ -192,6 +208,8 @@ def _refuse_unknown(path: Path, where: str, values: Mapping[str, Any], known: It
     known = tuple(known)
     for key in values:
         if key not in known:
+            import difflib  # only for a mistake, and not before the first paint
+
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ThemeError(f"{path}: {where}{key} is unknown{hint}")

@@ -55,7 +55,7 @@ class ViewModel:
 
     def snapshot_requested(self) -> None:
         """From now on remember events: the snapshot may be older than some of them."""
-        self.picture.wants_snapshot = False
+        self.picture.wants_snapshot = self.picture.urgent = False
         self._since_request = deque(maxlen=_REPLAY_LIMIT)
 
     def resync(self, snapshot: EngineSnapshot) -> None:
@@ -65,8 +65,11 @@ class ViewModel:
         self.picture.take(snapshot)
         wanted = self.picture.wants_snapshot
         for published in later:
-            if published.seq > snapshot.seq and type(published.event) not in _COUNTED:
+            event = published.event
+            if published.seq > snapshot.seq and type(event) not in _COUNTED:
                 self.picture.fold(published)
+            elif published.seq > snapshot.seq and isinstance(event, TradeClosed):
+                self.picture.realise(event.pnl)
             self.picture.seq = max(self.picture.seq, published.seq)
         self.picture.wants_snapshot = wanted
 

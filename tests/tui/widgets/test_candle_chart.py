@@ -8,8 +8,9 @@ from textual.app import App
 
 from tests.tui.widgets.chart_candles import OPENING, candle, rising
 from tests.tui.widgets.harness import OneWidget, Watch
-from tui_trader.tui.widgets.candle_chart import CandleChart, FillMark
+from tui_trader.tui.widgets.candle_chart import CandleChart
 from tui_trader.tui.widgets.chart_part import ChartPart
+from tui_trader.tui.widgets.chart_render import FillMark
 
 
 class ChartApp(OneWidget):

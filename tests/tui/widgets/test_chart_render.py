@@ -9,20 +9,18 @@ import pytest
 from tests.tui.widgets.chart_candles import OPENING, candle, rising
 from tui_trader.engine.handle import CandleRow
 from tui_trader.tui.glyphs import GlyphName, glyph_set
+from tui_trader.tui.widgets.chart_frame import Frame, axis_width, frame
 from tui_trader.tui.widgets.chart_render import (
     Drawing,
     FillMark,
-    Frame,
     Picture,
     compact,
-    frame,
     merge_runs,
     render,
 )
 from tui_trader.tui.widgets.chart_scale import (
     Scale,
     aggregate,
-    axis_width,
     fit_scale,
     keep_scale,
     price_ticks,

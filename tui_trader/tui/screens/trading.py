@@ -9,33 +9,32 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.css.query import NoMatches
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
-from tui_trader.core.events import EngineState
-from tui_trader.core.orders import Role
-from tui_trader.engine.handle import CancelWorkingOrder, Command, Pause, Resume, SetSpeed
-from tui_trader.tui import lines
-from tui_trader.tui.banner import Banner, banner
-from tui_trader.tui.cells import copied
 from tui_trader.tui.glyphs import glyph_set
 from tui_trader.tui.keys import KEYS
 from tui_trader.tui.keys_line import keys_line
-from tui_trader.tui.link import EngineLink
 from tui_trader.tui.palette import make_palette
 from tui_trader.tui.panes import Panes, TextLine
 from tui_trader.tui.settings import UiSettings
 from tui_trader.tui.widgets.live_table import LiveTable
 from tui_trader.tui.widgets.plain_text import clean
-from tui_trader.venues.base import Mode
 
 if TYPE_CHECKING:
+    from textual.widgets import Input
+
+    from tui_trader.engine.handle import Command
     from tui_trader.tui.app import TraderApp
+    from tui_trader.tui.link import EngineLink
+    from tui_trader.tui.painting import ScreenPainter
+
+# The first frame is painted before the engine's own modules are read, so nothing of them is imported up here.
 
 _SPEEDS: tuple[float | None, ...] = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, None)
 _LEAST_WIDTH, _LEAST_HEIGHT = 40, 12
-_DONE = (EngineState.SHUTTING_DOWN, EngineState.STOPPED)
 
 
 class TradingScreen(Screen[None]):
@@ -47,32 +46,40 @@ class TradingScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = list(KEYS)
 
-    def __init__(self, settings: UiSettings) -> None:
-        super().__init__()
-        self._settings = settings
-        self._glyphs = glyph_set(settings.glyphs)
+    def __init__(self, settings: UiSettings, size: Size) -> None:
+        super().__init__(classes=" ".join(self._size_classes(size)))
+        self.glyphs = glyph_set(settings.glyphs)
         self._palette = make_palette({})
-        self._status = TextLine(id="status", classes="line")
-        self._account = TextLine(id="account", classes="line")
+        self.status = TextLine(id="status", classes="line")
+        self.account = TextLine(id="account", classes="line")
         self.panes = Panes(settings.glyphs)
-        self._banner = TextLine(id="banner", classes="line")
+        self.banner = TextLine(id="banner", classes="line")
         self._keys = TextLine(id="keys", classes="line")
-        self._find = Input(id="find", placeholder="find: type, Enter keeps, Esc leaves", compact=True)
+        self._find: Input | None = None
         self._find_in: LiveTable | None = None
-        self._keys_moment: tuple[object, ...] = ()
+        self._painter: ScreenPainter | None = None
+
+    def _size_classes(self, size: Size) -> list[str]:
+        # Textual sets them once the screen is there, which would lay it out and paint it a second time.
+        return [
+            name
+            for breakpoints, extent in (
+                (self.HORIZONTAL_BREAKPOINTS, size.width), (self.VERTICAL_BREAKPOINTS, size.height)
+            )
+            for _, name in [max(entry for entry in breakpoints if entry[0] <= extent)]
+        ]  # fmt: skip
 
     def compose(self) -> ComposeResult:
-        yield self._status
-        yield self._account
+        yield self.status
+        yield self.account
         yield self.panes
-        yield self._banner
-        yield self._find
+        yield self.banner
         yield self._keys
         yield Static("", id="small", markup=False)
 
     def on_mount(self) -> None:
-        self._status.show(Content.assemble((" TUI-TRADER ", "bold"), ("  ◌ STARTING", "bold $muted")))
-        self._account.show(Content.styled(" the engine is starting; then the screen comes alive", "$muted"))
+        self.status.show(Content.assemble((" TUI-TRADER ", "bold"), ("  ◌ STARTING", "bold $muted")))
+        self.account.show(Content.styled(" the engine is starting; then the screen comes alive", "$muted"))
         self._theme_changed()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._theme_changed())
 
@@ -91,30 +98,23 @@ class TradingScreen(Screen[None]):
         link = self.link
         if link is None:
             return
-        width = self.size.width
-        self._status.show(lines.status_line(link.model, width, self._glyphs))
-        self._account.show(lines.account_line(link.model, width, self._glyphs))
-        self.set_class(link.model.picture.info.mode is Mode.LIVE, "-live")
-        self._show_banner(banner(link.model, self.trader.leaving))
-        self.panes.paint(link, self._palette)
-        picture = link.model.picture
-        moment = (picture.state, bool(picture.positions), bool(picture.live_orders))
-        if moment != self._keys_moment:
-            self._keys_moment = moment
-            self._paint_keys()
+        if self._painter is None:
+            from tui_trader.tui.painting import ScreenPainter
 
-    def _show_banner(self, shown: Banner | None) -> None:
-        self._banner.set_class(shown is not None, "-shown")
-        if shown is not None:
-            self._banner.set_class(shown.danger, "-danger")
-            self._banner.show(Content(clean(shown.text)))
+            self._painter = ScreenPainter(self)
+        if self._painter.paint(link, self._palette, self.trader.leaving):
+            self._paint_keys()
 
     def _paint_keys(self) -> None:
         self._keys.show(keys_line(self, self.size.width))
 
+    def _forget_paint(self) -> None:
+        if self._painter is not None:
+            self._painter.repaint_all()
+
     def _theme_changed(self) -> None:
         self._palette = make_palette(self.app.theme_variables)
-        self.panes.repaint_all()
+        self._forget_paint()
         self.paint()
         self._paint_keys()
 
@@ -125,7 +125,7 @@ class TradingScreen(Screen[None]):
         if tiny:
             text = f"{width}x{height} is too small\n{_LEAST_WIDTH}x{_LEAST_HEIGHT} is the least\nq quits"
             self.query_one("#small", Static).update(Content(text))
-        self.panes.repaint_all()
+        self._forget_paint()
         self.call_after_refresh(self.paint)
         self._paint_keys()
 
@@ -135,11 +135,11 @@ class TradingScreen(Screen[None]):
         """Whether a key does anything now."""
         link = self.link
         if action in ("flatten", "pause", "close_position", "cancel_order", "speed"):
-            if link is None or link.model.picture.state in _DONE:
+            if link is None or link.model.picture.over:
                 return False
             picture = link.model.picture
             if action == "speed":
-                return picture.info.mode in (Mode.SIM, Mode.REPLAY)
+                return picture.paced
             if action == "close_position":
                 return bool(picture.positions)
             if action == "cancel_order":
@@ -171,6 +171,9 @@ class TradingScreen(Screen[None]):
             self.app.push_screen(FlattenScreen(self.link, symbol))
 
     def action_cancel_order(self) -> None:
+        from tui_trader.core.orders import Role
+        from tui_trader.engine.handle import CancelWorkingOrder
+
         key = self.panes.orders.selected_key
         order = None if self.link is None or key is None else self.link.model.picture.orders.get(key)
         if order is None or order not in self._live_orders():
@@ -184,19 +187,23 @@ class TradingScreen(Screen[None]):
             self._say(f"only entries are cancelled here: this is an {order.role.value.lower()} order")
 
     def action_pause(self) -> None:
+        from tui_trader.engine.handle import Pause, Resume
+
         link = self.link
         if link is None:
             return
         picture = link.model.picture
-        if picture.state is not EngineState.PAUSED:
+        if not picture.paused:
             self.send(Pause())
-        elif picture.info.mode is Mode.LIVE:
+        elif picture.live:
             self._confirm("Resume", "Entries with real money are allowed again.", Resume())
         else:
             self.send(Resume())
 
     def action_reset_breaker(self) -> None:
         """Lift a tripped breaker, by a person's explicit word."""
+        from tui_trader.engine.handle import Resume
+
         if self.link is not None and self.link.model.picture.breaker.tripped:
             rule = self.link.model.picture.breaker.rule
             self._confirm("Reset breaker", f"{rule} stopped entries. Allow them again today?", Resume(True))
@@ -204,6 +211,8 @@ class TradingScreen(Screen[None]):
             self._say("the breaker has not tripped")
 
     def action_speed(self, step: int) -> None:
+        from tui_trader.engine.handle import SetSpeed
+
         if self.link is None:
             return
         picture = self.link.model.picture
@@ -256,14 +265,22 @@ class TradingScreen(Screen[None]):
         else:
             chart.action_scroll_pages(by)
 
-    def action_find(self) -> None:
-        if isinstance(self.focused, LiveTable):
-            self._find_in = self.focused
-            self._find.value = ""
-            self._find.add_class("-shown")
-            self._find.focus()
+    async def action_find(self) -> None:
+        if not isinstance(self.focused, LiveTable):
+            return
+        self._find_in = self.focused
+        if self._find is None:
+            from textual.widgets import Input
+
+            self._find = Input(id="find", placeholder="find: type, Enter keeps, Esc leaves", compact=True)
+            await self.mount(self._find, before=self._keys)
+        self._find.value = ""
+        self._find.add_class("-shown")
+        self._find.focus()
 
     def action_copy(self) -> None:
+        from tui_trader.tui.cells import copied
+
         table = self.focused if isinstance(self.focused, LiveTable) else self.panes.watchlist
         row = next((row for row in table.rows if row.key == table.selected_key), None)
         if row is not None:
@@ -313,7 +330,8 @@ class TradingScreen(Screen[None]):
 
     def _end_find(self) -> None:
         table, self._find_in = self._find_in, None
-        self._find.remove_class("-shown")
+        if self._find is not None:
+            self._find.remove_class("-shown")
         if table is not None:
             table.focus()
 
@@ -323,7 +341,7 @@ class TradingScreen(Screen[None]):
             other.set_class(other is pane, "-zoom")
         side = self.panes.query_one("#side")
         side.set_class(pane is not None and pane.parent is side, "-zoom")
-        self.panes.repaint_all()
+        self._forget_paint()
         self.call_after_refresh(self.paint)
 
     def _focus(self, pane: Widget) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.style import Style
 from textual import events
@@ -12,15 +12,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from tui_trader.core.calendar import NEW_YORK
-from tui_trader.engine.handle import CandleRow
 from tui_trader.tui.glyphs import GlyphName, glyph_set
+from tui_trader.tui.widgets.chart_frame import Frame, axis_width, frame
 from tui_trader.tui.widgets.chart_part import ChartPart
-from tui_trader.tui.widgets.chart_render import Drawing, FillMark, Frame, Line, Picture, Tone, frame, render
 from tui_trader.tui.widgets.chart_scale import (
     Scale,
     aggregate,
-    axis_width,
     candle_minutes,
     fit_scale,
     is_drawable,
@@ -28,7 +25,9 @@ from tui_trader.tui.widgets.chart_scale import (
 )
 from tui_trader.tui.widgets.plain_text import clean, fit
 
-__all__ = ["CandleChart", "FillMark"]
+if TYPE_CHECKING:
+    from tui_trader.engine.handle import CandleRow
+    from tui_trader.tui.widgets.chart_render import FillMark, Line, Tone
 
 _ZOOMS: Final = (1, 2, 3, 5)
 _MOST_CANDLES: Final = 2_000
@@ -257,14 +256,19 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             self._scale = None
             self._redraw()
 
-    def _draw(self, cells: Frame) -> Drawing:
+    def _draw(self, cells: Frame) -> tuple[Sequence[Line], Sequence[Line]]:
+        """The plot's lines and the axis's."""
+        if not self._columns:
+            return _message(clean(self._empty), cells.plot_width, self.size.height), ()
+        from tui_trader.tui.widgets.chart_render import Picture, render  # not for the first paint
+
         end = max(0, len(self._columns) - self._behind)
         visible = self._columns[max(0, end - cells.plot_width) : end]
         # The live price is no part of what was: looking back it is only pinned to the edge.
         last = None if self._behind else self._last
         needed = fit_scale(visible, (self._entry, self._stop, last))
         if needed is None:
-            return Drawing(_message(clean(self._empty), cells.plot_width, self.size.height), [])
+            return _message(clean(self._empty), cells.plot_width, self.size.height), ()
         self._scale = keep_scale(self._scale, needed)
         corner = f"{self._glyphs.times}{self._zoom}" if self._zoom > 1 else ""
         if self._behind:
@@ -293,9 +297,9 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         if cells.axis_width != self._axis_width:
             self._axis_width = cells.axis_width
             self._axis.styles.width = cells.axis_width
-        drawing = self._draw(cells)
-        self._plot.put(drawing.plot)
-        self._axis.put(drawing.axis)
+        plot, axis = self._draw(cells)
+        self._plot.put(plot)
+        self._axis.put(axis)
 
     # ---- painting --------------------------------------------------------------------------------------
 
@@ -319,6 +323,8 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
 
 
 def _in_new_york(candle: CandleRow) -> CandleRow:
+    from tui_trader.core.calendar import NEW_YORK  # time zones are not for the first paint
+
     return candle._replace(timestamp=candle.timestamp.astimezone(NEW_YORK))
 
 

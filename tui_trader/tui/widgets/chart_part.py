@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
@@ -11,7 +12,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_trader.tui.widgets.chart_render import Line, Tone
+if TYPE_CHECKING:
+    from tui_trader.tui.widgets.chart_render import Line, Tone
 
 
 class ChartPart(Widget):

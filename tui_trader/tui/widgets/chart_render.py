@@ -11,19 +11,20 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from tui_trader.engine.handle import CandleRow
 from tui_trader.tui.glyphs import GlyphSet, Half
+from tui_trader.tui.widgets.chart_frame import Frame, price_decimals
 from tui_trader.tui.widgets.chart_scale import (
     Scale,
-    axis_width,
     is_drawable,
-    price_decimals,
     price_ticks,
     session_starts,
     time_labels,
 )
+
+if TYPE_CHECKING:
+    from tui_trader.engine.handle import CandleRow
 
 Tone = Literal[
     "plain",
@@ -47,9 +48,6 @@ Tone = Literal[
 Run = tuple[str, Tone]
 Line = tuple[Run, ...]
 
-_LEAST_PLOT: Final = 8
-_VOLUME_FROM: Final = 14
-_TIMES_FROM: Final = 4
 #: Slow first: where both are in a cell the fast one is seen.
 _AVERAGES: Final[tuple[Tone, Tone]] = ("sma-slow", "sma-fast")
 
@@ -60,16 +58,6 @@ class FillMark(NamedTuple):
     timestamp: datetime
     price: float
     side: Literal["buy", "sell"]
-
-
-class Frame(NamedTuple):
-    """How the cells of a chart are shared out."""
-
-    plot_width: int
-    plot_rows: int
-    axis_width: int
-    volume_rows: int
-    time_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +76,6 @@ class Picture:
     marks: Sequence[FillMark] = ()
     until: datetime | None = None
     corner: str = ""
-
-
-def frame(width: int, height: int, highest: float) -> Frame:
-    """The layout for a size; the axes give way before the candles do."""
-    axis = axis_width(highest)
-    if width < axis + _LEAST_PLOT:
-        axis = 0
-    times = 1 if height >= _TIMES_FROM else 0
-    volume = max(2, min(3, height // 6)) if height >= _VOLUME_FROM else 0
-    return Frame(max(0, width - axis), max(0, height - times - volume), axis, volume, times)
 
 
 class Drawing(NamedTuple):

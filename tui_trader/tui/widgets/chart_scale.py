@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tui_trader.engine.handle import CandleRow
+if TYPE_CHECKING:
+    from tui_trader.engine.handle import CandleRow
 
 #: A line this many times the candles' own span away is pinned to the edge instead of flattening them.
 _REACH: Final = 1.0
@@ -71,18 +72,6 @@ def keep_scale(previous: Scale | None, needed: Scale) -> Scale:
     return previous if share >= _KEPT_SHARE else needed
 
 
-def price_decimals(highest: float) -> int:
-    """Cents, and hundredths of a cent below a dollar."""
-    return 4 if abs(highest) < 1 else 2
-
-
-def axis_width(highest: float) -> int:
-    """Cells of the price axis: a mark, a blank and the longest price."""
-    if not math.isfinite(highest):
-        highest = 0.0
-    return 2 + max(7, len(f"{highest:.{price_decimals(highest)}f}"))
-
-
 def price_ticks(scale: Scale, rows: int, decimals: int) -> Iterator[float]:
     """Round prices, at least two rows apart, from the bottom up."""
     if rows < 1:
@@ -135,15 +124,12 @@ def _merge(first: CandleRow, then: CandleRow) -> CandleRow:
         return then._replace(timestamp=first.timestamp, volume=first.volume + then.volume)
     if not is_drawable(then):
         return first._replace(volume=first.volume + then.volume)
-    return CandleRow(
-        first.timestamp,
-        first.open,
-        max(first.high, then.high),
-        min(first.low, then.low),
-        then.close,
-        first.volume + then.volume,
-        then.sma_fast,
-        then.sma_slow,
+    return then._replace(
+        timestamp=first.timestamp,
+        open=first.open,
+        high=max(first.high, then.high),
+        low=min(first.low, then.low),
+        volume=first.volume + then.volume,
     )
 
 

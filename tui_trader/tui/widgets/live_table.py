@@ -326,14 +326,19 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._place()
         self._show_cursor()
 
+    @property
+    def _room(self) -> int:
+        """Cells for a row: what the border and the scrollbar leave."""
+        return self.scrollable_content_region.width
+
     def _place(self) -> None:
-        self._width = self.size.width
+        self._width = self._room
         self._placed = place_columns(self._columns, self._width)
         self._drop_strips()
 
     def render_line(self, y: int) -> Strip:
         # A scrollbar that comes or goes changes the width before the resize event is handled.
-        if self._width != self.size.width:
+        if self._width != self._room:
             self._place()
         if y < _HEADER_LINES:
             return self._header_strip()

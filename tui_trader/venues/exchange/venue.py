@@ -167,23 +167,26 @@ class SimulatedExchange:
                 self._load(following)
 
     def _accept(self, batch: BarBatch) -> list[dict[str, Bar]]:
-        """The bars to match: the first believed bar of every symbol, then the second of those with two."""
+        """The bars to match: those that had been withheld first, then every symbol's newest."""
         if not self._judged:
             bars = {bar.symbol: bar for bar in batch.bars}
             self._last.update(bars)
             return [bars]
-        rounds: list[dict[str, Bar]] = [{}, {}]
+        withheld: dict[str, Bar] = {}
+        newest: dict[str, Bar] = {}
         session = self._require_session()
         for bar in batch.bars:
             if bar.symbol not in self._judged:
-                rounds[0][bar.symbol] = bar
+                newest[bar.symbol] = bar
                 continue
             judge = self._filters.setdefault(bar.symbol, BarFilter(self._max_jump))
-            for number, one in enumerate(judge.offer(bar, session.open, batch.time).accepted):
-                rounds[number][one.symbol] = one
-        for believed in rounds:
-            self._last.update(believed)
-        return [believed for believed in rounds if believed]
+            accepted = judge.offer(bar, session.open, batch.time).accepted
+            if accepted:
+                newest[bar.symbol] = accepted[-1]
+            if len(accepted) > 1:
+                withheld[bar.symbol] = accepted[0]
+        self._last.update(newest)
+        return [bars for bars in (withheld, newest) if bars]
 
     def _last_bar(self, symbol: str) -> Bar | None:
         """The last believed bar of ``symbol`` in this session."""

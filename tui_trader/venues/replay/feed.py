@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ class ReplayFeed:
         max_bar_jump_pct: float,
         cash: Decimal,
         ticks: int,
+        recording: str = "",
     ) -> None:
         self._table = table
         self._max_jump = max_bar_jump_pct
@@ -60,11 +62,8 @@ class ReplayFeed:
                 else "the bars hold no bar of a regular session (09:30 to 16:00 in New York)"
             )
         self._warm = warm
-        digest = hashlib.sha256()
-        for column in (table.minute, table.symbol_index, table.close):
-            digest.update(np.ascontiguousarray(column).tobytes())
-        begins = self._live[0].date
-        self.identity = f"replay|{digest.hexdigest()[:16]}|{','.join(table.symbols)}|{begins}|{cash}|{ticks}"
+        # Not the symbols: a recording stays the same market when one of them is no longer traded.
+        self.identity = f"replay|{recording}|{self._live[0].date}|{cash}|{ticks}"
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -145,6 +144,22 @@ class ReplayFeed:
             table.minute[rows], table.open[rows], table.high[rows], table.low[rows], table.close[rows],
             table.volume[rows],
         )  # fmt: skip
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """Says which recording these files hold, in whatever order they are named."""
+    whole = hashlib.sha256()
+    for digest in sorted(_digest_of(path) for path in paths):
+        whole.update(digest)
+    return whole.hexdigest()[:16]
+
+
+def _digest_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _sessions_of(

@@ -1,0 +1,53 @@
+"""Paints the trading screen from the model, once there is an engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from tui_trader.tui import lines
+from tui_trader.tui.banner import Banner, banner
+from tui_trader.tui.link import EngineLink
+from tui_trader.tui.palette import Palette
+from tui_trader.tui.pane_paint import PanePainter
+from tui_trader.tui.widgets.plain_text import clean
+
+if TYPE_CHECKING:
+    from tui_trader.tui.screens.trading import TradingScreen
+
+
+class ScreenPainter:
+    """The lines at the top, the panes and the banner."""
+
+    def __init__(self, screen: TradingScreen) -> None:
+        self._screen = screen
+        self._panes = PanePainter(screen.panes, screen.glyphs)
+        self._keys_moment: tuple[object, ...] = ()
+
+    def repaint_all(self) -> None:
+        """Forget what was painted: colours or widths have changed."""
+        self._panes.repaint_all()
+
+    def paint(self, link: EngineLink, palette: Palette, leaving: bool) -> bool:
+        """Bring what changed up to date; whether other keys work now than before."""
+        screen = self._screen
+        width = screen.size.width
+        picture = link.model.picture
+        screen.status.show(lines.status_line(link.model, width, screen.glyphs))
+        screen.account.show(lines.account_line(link.model, width, screen.glyphs))
+        screen.set_class(picture.live, "-live")
+        self._show_banner(banner(link.model, leaving))
+        self._panes.paint(link, palette)
+        moment = (picture.state, bool(picture.positions), bool(picture.live_orders))
+        changed = moment != self._keys_moment
+        self._keys_moment = moment
+        return changed
+
+    def _show_banner(self, shown: Banner | None) -> None:
+        line = self._screen.banner
+        line.set_class(shown is not None, "-shown")
+        if shown is not None:
+            line.set_class(shown.tone == "danger", "-danger")
+            line.set_class(shown.tone == "loud", "-loud")
+            line.show(Content(clean(shown.text)))
