@@ -164,7 +164,7 @@ def test_an_order_of_the_same_delivery_counts_in_the_orders_of_the_minute() -> N
     ]
 
 
-def test_an_entry_that_is_being_cancelled_counts_until_the_broker_has_confirmed_it() -> None:
+def test_an_entry_that_expires_makes_room_for_the_next_symbols_signal_of_the_same_delivery() -> None:
     bars = [
         *quiet("AAA", range(101)), up("AAA", 101), bar("AAA", 102, 50.1, 50.1, 50.0, 50.0),
         *quiet("BBB", range(102)), up("BBB", 102), up("BBB", 103, close=50.3),
@@ -172,7 +172,6 @@ def test_an_entry_that_is_being_cancelled_counts_until_the_broker_has_confirmed_
     story = agreed(Case(bars, ["AAA", "BBB"], EAGER, RiskParams(max_open_positions=1)))
     assert [(signal[1], signal[-1]) for signal in story["signals"]] == [
         ("AAA", None),
-        ("BBB", "max_open_positions"),
         ("BBB", None),
     ]
 

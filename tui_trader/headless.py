@@ -30,7 +30,7 @@ def run_headless(options: RunOptions) -> int:
         if control is not None:
             control.stop()
     if run.events_problem is not None:
-        print(run.events_problem, file=sys.stderr)
+        print(f"tui-trader: {run.events_problem}", file=sys.stderr)
     if run.host.failure is not None:
         failure = run.host.failure
         print(f"tui-trader: the engine failed: {type(failure).__name__}: {failure}", file=sys.stderr)

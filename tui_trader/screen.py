@@ -109,7 +109,7 @@ class _Session:
         elif run.host.exit_code:
             print(f"tui-trader: {run.engine.state_reason}", file=sys.stderr)
         if run.events_problem is not None:
-            print(run.events_problem, file=sys.stderr)
+            print(f"tui-trader: {run.events_problem}", file=sys.stderr)
 
 
 def _peek(config_file: Path) -> dict[str, Any]:

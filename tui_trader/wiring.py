@@ -205,7 +205,7 @@ class Run:
                 )  # fmt: skip
                 return feed, _nth_session(calendar, feed.first_session().date, options.sessions)
             except CalendarRangeError as error:
-                raise UsageError(f"--start: {error}") from None
+                raise UsageError(f"--start or --sessions: {error}") from None
         if not options.bars:
             raise UsageError("--venue replay needs bars: add --bars FILE ...")
         table = read_bars(options.bars, frozenset(symbols), options.skip_bad)

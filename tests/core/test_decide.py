@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.making import OPEN, view
+from tests.core.making import view
 from tui_trader.core.decide import (
     CancelPending,
     EnterLong,
@@ -154,7 +154,3 @@ def test_a_pending_entry_is_given_up_when_the_rule_says_so() -> None:
     assert decide_pending(rule, CANDLE, 2) == CancelPending()
     assert decide_pending(Says(), CANDLE, 2) is None
     assert rule.asked == ["waited 2"]
-
-
-def test_the_candle_used_here_ends_after_it_begins() -> None:
-    assert CANDLE.end - OPEN == timedelta(minutes=2)

@@ -148,7 +148,7 @@ class FlakyJournal:
         self.real.use_book("sim", "SIM-T")
         self.down = False
 
-    def __getattr__(self, name: str):  # type: ignore[no-untyped-def]  # noqa: ANN204
+    def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
         return getattr(self.real, name)
 
     def commit(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.scene import A, LATENCY, Scene
+from tests.engine.scene import LATENCY, A, Scene
 from tui_trader.core.events import (
     EngineState,
     OrderFilled,

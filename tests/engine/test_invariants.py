@@ -363,8 +363,8 @@ class Invariants(RuleBasedStateMachine):
 
 TestInvariants = pytest.mark.soak(Invariants.TestCase)
 TestInvariants.settings = settings(
-    max_examples=int(os.environ.get("N", "2000")) if SOAK else 20,
-    stateful_step_count=60 if SOAK else 25,
+    max_examples=2000 if SOAK else 60,
+    stateful_step_count=60 if SOAK else 40,
     derandomize=not SOAK,
     deadline=None,
 )

@@ -375,10 +375,6 @@ class Simulation:
         self.trading = True  # False while bars before the start only warm the indicators
         self.session: Session | None = None
         self.sent: list[datetime] = []  # when orders were sent (stop moves left out)
-        # Spec: "handled to the end, synchronously": the broker's answers to what is decided on one delivery
-        # are the next messages, so until then a cancelled entry works and a sale waits for its stop.
-        self.leaving: list[Entry] = []
-        self.waiting_exits: list[datetime] = []
         # these are of one session
         self.entries_today = 0
         self.first_equity: Decimal | None = None
@@ -454,21 +450,14 @@ class Simulation:
         for symbol in self.symbols:
             for bar in accepted[symbol]:
                 self.see_bar(bar, now)
-        self.answers()
         # "(4) timers"
         self.timers(now)
-        self.answers()
         # "day P/L = equity - equity at the session's first delivery, checked after each instant; trips at
         # <= -max_daily_loss_pct of the latter"
         if self.trading and self.first_equity is not None:
             day_pnl = self.equity() - self.first_equity
             if day_pnl <= -self.risk.max_daily_loss_pct / HUNDRED * self.first_equity:
                 self.trip(now, "daily_loss")
-
-    def answers(self) -> None:
-        """The broker has confirmed every cancel, and the sales that waited for one are sent."""
-        self.sent += self.waiting_exits
-        self.leaving, self.waiting_exits = [], []
 
     def timers(self, now: datetime) -> None:
         assert self.session is not None
@@ -842,7 +831,7 @@ class Simulation:
         return None, qty
 
     def working_entries(self) -> list[Entry]:
-        return [x.entry for x in self.of.values() if x.entry is not None] + self.leaving
+        return [x.entry for x in self.of.values() if x.entry is not None]
 
     def size(self, symbol: str, entry: Decimal, stop_loss: Decimal, limit: Decimal) -> int:
         risk = self.risk
@@ -891,7 +880,6 @@ class Simulation:
         s = self.of[symbol]
         if s.entry is not None:
             e, s.entry = s.entry, None
-            self.leaving.append(e)
             self.log_order(
                 now,
                 symbol,
@@ -916,7 +904,7 @@ class Simulation:
 
     def log_order(self, now: datetime, symbol: str, role: str, action: str, **more: object) -> None:
         if action == "submit":
-            (self.waiting_exits if role == "EXIT" else self.sent).append(now)
+            self.sent.append(now)
         line: dict[str, Any] = {"time": iso(now), "symbol": symbol, "role": role, "action": action}
         for key, value in more.items():
             line[key] = money(value) if isinstance(value, Decimal) else value

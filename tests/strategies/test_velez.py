@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -349,4 +348,3 @@ def test_what_a_velez_asks_of_the_engine() -> None:
     assert rule.indicators == {"sma_fast": Indicator("sma", 10), "sma_slow": Indicator("sma", 150)}
     assert (rule.required_history, rule.force_close_eod, rule.name) == (151, True, "velez")
     assert not rule.should_short(signal())
-    assert replace(HOLDING).qty == 10

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from tui_trader.core.events import TradeReason
 from tui_trader.core.money import ZERO
@@ -24,10 +25,15 @@ class ExecutionPolicy:
     protect_deadline_unclear: timedelta = timedelta(seconds=15)  # while the broker's REST is failing
     retry_delay: timedelta = timedelta(seconds=1)
     exit_retry_delay: timedelta = timedelta(seconds=5)
+    longest_delay: timedelta = timedelta(seconds=30)  # delays double while a broker goes on refusing
     follow_up: timedelta = timedelta(seconds=2)
     lost_after: timedelta = timedelta(seconds=30)  # an entry unknown to the broker for so long was lost
     poll: timedelta | None = None
     reconcile: timedelta = timedelta(minutes=5)
+
+
+#: So many refusals in a row may be a passing disturbance; more are a state of things.
+_TOLERATED: Final = 5
 
 
 @dataclass(slots=True)
@@ -49,6 +55,7 @@ class SymbolBook:
     exit_saved: TradeReason | None = None  # what the journal has of it
     withdraw_entry: str = ""  # why the entry is to be cancelled
     # -- what stands in the way
+    turned_away: int = 0  # stops and sales refused since one was last taken
     blocked_until: datetime | None = None  # no new order before
     exit_blocked_until: datetime | None = None  # the sale was refused: the stop goes back until then
     unprotected_since: datetime | None = None
@@ -79,6 +86,11 @@ class SymbolBook:
             self.replacement = None
         elif self.exit is order:
             self.exit = None
+
+    def patience(self, delay: timedelta, policy: ExecutionPolicy) -> timedelta:
+        """``delay``, longer and longer when many orders in a row were turned away."""
+        doublings = min(max(0, self.turned_away - _TOLERATED), 10)
+        return min(delay * (1 << doublings), policy.longest_delay)
 
     def protected(self, qty: int) -> bool:
         """Whether a stop for at least ``qty`` shares works at the broker."""

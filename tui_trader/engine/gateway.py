@@ -69,6 +69,11 @@ class OrderGateway:
         self.on_journal_lost: Callable[[], None] = lambda: None
 
     @property
+    def queued(self) -> bool:
+        """Whether a request waits for ``flush``."""
+        return bool(self._queue)
+
+    @property
     def busy(self) -> bool:
         """Whether an answer is awaited."""
         return bool(self._queue or self._in_flight)

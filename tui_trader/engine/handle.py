@@ -244,7 +244,7 @@ class EngineHandle(Protocol):
         """Queue a command; the outcome arrives as events."""
 
     def snapshot(self) -> Future[EngineSnapshot]:
-        """The state after everything now queued has been handled."""
+        """The state as soon as the engine can answer; commands queued before have been handled by then."""
 
     def candles(self, symbol: str) -> Future[tuple[CandleRow, ...]]:
         """The candles the engine holds of ``symbol``, warm-up included, oldest first (at most 1,000)."""

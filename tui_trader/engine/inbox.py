@@ -87,9 +87,13 @@ class Inbox:
         if self.wake is not None:
             self.wake()
 
-    def take(self) -> Message | None:
-        """The most urgent message, or None."""
-        for queue in (self._commands, self._news, self._data):
+    def take_urgent(self) -> Message | None:
+        """The next command, else the next news of an order, or None."""
+        for queue in (self._commands, self._news):
             if queue:
                 return queue.popleft()
         return None
+
+    def take(self) -> Message | None:
+        """The most urgent message, market data last, or None."""
+        return self.take_urgent() or (self._data.popleft() if self._data else None)

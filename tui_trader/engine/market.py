@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -67,7 +68,8 @@ class MarketDesk:
         self.entries_allowed: Callable[[], bool] = lambda: False
         self.guard: Guard = unguarded
         self.split_seen: Callable[[SymbolDesk], None] = lambda desk: None
-        self.send: Callable[[], None] = lambda: None  # let what was decided leave at once
+        self._todo: deque[tuple[SymbolDesk, Bar | Candle]] = deque()
+        self.sending: Callable[[], bool] = lambda: False  # whether a request waits to be sent
 
     # ---- sessions --------------------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ class MarketDesk:
     def bars(self, batch: BarBatch) -> bool:
         """Take the bars delivered at one instant; whether any was accepted.
 
-        All their closes are known before the first decision (DESIGN §9).
+        All their closes are known before the first decision (DESIGN §9), which ``work`` takes.
         """
         schedule = self._schedule
         if schedule is None:
@@ -104,7 +106,7 @@ class MarketDesk:
         session_open, session_close = schedule.session.open, schedule.session.close
         wanted = self._bus.wants(BarReceived)
         mark = self._portfolio.mark
-        joining: list[tuple[SymbolDesk, Bar]] = []
+        accepted = False
         for offered in batch.bars:
             desk = self.desks.get(offered.symbol)
             if desk is None or not session_open <= offered.timestamp < session_close:
@@ -125,14 +127,32 @@ class MarketDesk:
                     self._bus.emit(BarReceived(*bar))
                 else:
                     self._bus.count_unheard()
-                joining.append((desk, bar))
-        for desk, bar in joining:
-            if bar.timestamp + MINUTE != now and desk.too_late(bar, now):
-                continue
-            for candle in desk.aggregator.add(bar):
-                self._candle(desk, candle)
-            self._arm_timeout(desk)
-        return bool(joining)
+                accepted = True
+                self._todo.append((desk, bar))
+        return accepted
+
+    def work(self) -> bool:
+        """Candles and decisions, A–Z, until something is to be sent; false when nothing is left to do.
+
+        Whoever calls it sends that and handles the answers first, so each decision finds what the ones before
+        it led to.
+        """
+        todo, sending = self._todo, self.sending
+        if not todo:
+            return False
+        now = self._clock.now()
+        while todo:
+            desk, item = todo.popleft()
+            if isinstance(item, Candle):
+                self._candle(desk, item)
+            elif item.timestamp + MINUTE == now or not desk.too_late(item, now):
+                closed = desk.aggregator.add(item)
+                self._arm_timeout(desk)
+                if closed:
+                    todo.extendleft((desk, candle) for candle in reversed(closed))
+            if sending():
+                break
+        return True
 
     def _arm_timeout(self, desk: SymbolDesk) -> None:
         end = desk.aggregator.window_end
@@ -169,7 +189,7 @@ class MarketDesk:
             desk = self.desks[symbol]
             candle = desk.aggregator.expire(now)
             if candle is not None:
-                self._candle(desk, candle)
+                self._todo.append((desk, candle))
 
     def entry_expiry(self, symbol: str) -> None:
         """No candle came for a pending entry: the clock expires it."""
@@ -258,7 +278,6 @@ class MarketDesk:
             self._bus.emit(SignalRejected(symbol, "duplicate", "this signal's order was sent before"))
             return
         self._manager.enter(symbol, order, answer.qty)
-        self.send()  # the next symbol's signal of this delivery already finds it counted
         desk.signal_end = view.end
         desk.waited = 0
         self._arm_expiry(desk)

@@ -19,6 +19,7 @@ from tui_trader.core.orders import (
     OrderReport,
     OrderState,
     Role,
+    Side,
 )
 from tui_trader.core.portfolio import Portfolio
 from tui_trader.core.risk import RiskManager
@@ -175,7 +176,7 @@ class OrderManager:
         previous = order.state
         if order.absorb(report):
             self.maker.announce(order, previous)
-            self._see_replacement(order)
+            self._see_taken(order)
         elif identity in self.presumed:
             self._given_up_wrongly(order, report)
         self._settle(order)
@@ -210,7 +211,7 @@ class OrderManager:
             previous = order.state
             order.advance(state)
             self.maker.announce(order, previous)
-            self._see_replacement(order)
+            self._see_taken(order)
         self._settle(order)
 
     def refuse(self, order: Order, reason: str) -> None:
@@ -252,12 +253,12 @@ class OrderManager:
 
     def hold_back(self, book: SymbolBook) -> None:
         """A request was refused for now: wait a moment before the next."""
-        book.blocked_until = self._clock.now() + self.policy.retry_delay
+        book.blocked_until = self._clock.now() + book.patience(self.policy.retry_delay, self.policy)
         self._timers.set(book.blocked_until, Alarm.RETRY, book.symbol)
 
     def exit_refused(self, book: SymbolBook) -> None:
         """The sale was refused: the stop goes back, and the sale is tried again later."""
-        book.exit_blocked_until = self._clock.now() + self.policy.exit_retry_delay
+        book.exit_blocked_until = self._clock.now() + book.patience(self.policy.exit_retry_delay, self.policy)
         self._timers.set(book.exit_blocked_until, Alarm.RETRY, book.symbol)
 
     # ---- alarms ----------------------------------------------------------------------------------
@@ -284,9 +285,11 @@ class OrderManager:
         elif not order.live:
             self._ended(order)
 
-    def _see_replacement(self, order: Order) -> None:
+    def _see_taken(self, order: Order) -> None:
         """A stop and its replacement change places, whichever of the two is heard of first."""
         book = self.books[order.spec.symbol]
+        if order.spec.side is Side.SELL and order.state in _TAKEN:
+            book.turned_away = 0
         old = book.stop
         if order.state is OrderState.REPLACED:
             self._promote_replacement(order)

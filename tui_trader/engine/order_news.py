@@ -132,6 +132,8 @@ class OrderNews:
                 self._gateway.query(old)
 
     def _after_refusal(self, book: SymbolBook, order: Order, message: Refused) -> None:
+        if order.spec.side is Side.SELL:
+            book.turned_away += 1
         match order.spec.role:
             case Role.STOP if message.refusal is Refusal.PRICE_THROUGH_STOP:
                 book.exit_reason = book.exit_reason or TradeReason.STOP

@@ -158,7 +158,8 @@ class Steering:
         book.blocked_until = book.exit_blocked_until = None
         for order in list(book.orders()):
             self._gateway.query(order)
-        book.deadline = self._timers.set(now + policy.protect_deadline, Alarm.PROTECT_DEADLINE, symbol)
+        pause = book.patience(policy.protect_deadline, policy)
+        book.deadline = self._timers.set(now + pause, Alarm.PROTECT_DEADLINE, symbol)
         self.step(book)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from tui_trader.engine.clock import AcceleratedClock, VirtualClock
 from tui_trader.engine.handle import SetSpeed, Shutdown
-from tui_trader.engine.inbox import Inbox
+from tui_trader.engine.inbox import Inbox, Message
 from tui_trader.engine.trading_engine import TradingEngine
 from tui_trader.venues.base import SteppedVenue
 
@@ -50,15 +50,30 @@ class Stepper:
         self.drain()
 
     def drain(self) -> None:
-        """Handle everything in the inbox, and what that leads to, until it is quiet."""
-        inbox, handle = self._inbox, self._engine.handle
-        while (message := inbox.take()) is not None:
-            if isinstance(message, SetSpeed):
-                self.pacer.set_speed(message.speed)
-            handle(message)
+        """Handle everything in the inbox, and what that leads to, until it is quiet.
+
+        Commands and news of orders first, then the decisions that are due, then the next bars.
+        """
+        inbox, engine = self._inbox, self._engine
+        while True:
+            message = inbox.take_urgent()
+            if message is None:
+                if engine.work():
+                    continue
+                message = inbox.take()
+                if message is None:
+                    break
+            self._handle(message)
         if inbox.order_news_lost:
             inbox.order_news_lost = False
-            self._engine.order_news_lost()
+            engine.order_news_lost()
+
+    def _handle(self, message: Message) -> None:
+        if isinstance(message, SetSpeed):
+            # From where the market stands: one that could not keep up must not race to catch up now.
+            self.pacer.jump_to(self._clock.now())
+            self.pacer.set_speed(message.speed)
+        self._engine.handle(message)
 
     def next_time(self) -> datetime | None:
         """The next instant at which anything happens, in the venue or the engine."""
@@ -72,7 +87,8 @@ class Stepper:
         self._clock.advance_to(time)
         for _ in self._venue.phases(time):
             self.drain()
-        self._engine.run_timers()
+        while self._engine.run_next_timer():
+            self.drain()
         self.settle()
         self._venue.checkpoint()
         self.after_instant()

@@ -1,9 +1,9 @@
 """Runs the engine's loop beside the services it needs, and restarts a service that fails.
 
 A service (a stream, say) that raises is started again after 1 s, 2 s, 4 s … at most 30 s, with jitter, so
-that many that fail together do not come back together. One that fails three times in five minutes is given up, and
-``on_giving_up`` begins the graceful shutdown: positions are protected first, by the loop that still runs.
-Cancellation always goes through. The main loop is never restarted: its state would be anybody's guess.
+that many that fail together do not come back together. One that fails three times in five minutes is given
+up, and ``on_giving_up`` begins the graceful shutdown: positions are protected first, by the loop that still
+runs. Cancellation always goes through. The main loop is never restarted: its state would be anybody's guess.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The trading engine: one writer of trading state.
 
-Everything that changes it comes through ``handle`` (one message) or ``run_timers`` (an alarm), and is
-handled to the end, synchronously, on one thread. There is no ``await`` here, no lock, no wall clock and no
-randomness: the same messages at the same times lead to the same state and the same events.
+Everything that changes it comes through ``handle`` (a message), ``work`` (a decision) or ``run_next_timer``
+(an alarm), and is carried out to the end, synchronously, on one thread. There is no ``await`` here, no lock, no
+wall clock and no randomness: the same messages at the same times lead to the same state and the same events.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class TradingEngine:
             self.manager, self.market, self.portfolio, self.risk, self.breaker, calendar, clock,
             config.max_bar_jump_pct,
         )  # fmt: skip
-        self.market.send = self.gateway.flush
+        self.market.sending = lambda: self.gateway.queued
         self.news.trade_closed = self._trade_closed
         self.news.account_changed = self._say_account
         self.news.disagreement = self._disagreement
@@ -278,6 +278,16 @@ class TradingEngine:
             case _:
                 assert_never(message)
         self.gateway.flush()
+
+    def work(self) -> bool:
+        """Take the next decisions on what was delivered; false when there are none left.
+
+        Answers to what they sent are handled before the next call, new bars only after the last.
+        """
+        if not self.market.work():
+            return False
+        self.gateway.flush()
+        return True
 
     def _bars(self, batch: BarBatch) -> None:
         if self._phase != "trading":
@@ -424,11 +434,14 @@ class TradingEngine:
 
     # ---- alarms ----------------------------------------------------------------------------------
 
-    def run_timers(self) -> None:
-        """Everything due by now, in order."""
-        while (timer := self.timers.pop_due(self.clock.now())) is not None:
-            self._alarm(timer.alarm, timer.key)
-            self.gateway.flush()
+    def run_next_timer(self) -> bool:
+        """The next alarm that is due by now, to its end; false when none is."""
+        timer = self.timers.pop_due(self.clock.now())
+        if timer is None:
+            return False
+        self._alarm(timer.alarm, timer.key)
+        self.gateway.flush()
+        return True
 
     def _alarm(self, alarm: Alarm, key: str | int) -> None:
         match alarm:

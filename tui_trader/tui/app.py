@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _FLUSHES_A_SECOND = 4.0
 _FORCED = 130
-_WATCHDOG_S = 10.0
+_WATCHDOG_S = 3.0
 
 
 def _commands() -> type[Provider]:

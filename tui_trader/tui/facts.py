@@ -86,8 +86,7 @@ def _score(picture: Picture, strategy: str) -> Content:
     if score is None:
         return Content.styled("  no trades yet today", "$muted")
     style = "$gain" if score.pnl > 0 else "$loss" if score.pnl < 0 else "$muted"
-    noun = "trade" if score.trades == 1 else "trades"
-    text = f"  {score.trades} {noun}, {score.wins} won  "
+    text = f"  {score.wins}/{score.trades} won  "
     expectancy = "" if score.expectancy is None else f"  {multiple(score.expectancy)}R each"
     return Content.assemble((text, "$muted"), (signed(score.pnl), style), (expectancy, "$muted"))
 

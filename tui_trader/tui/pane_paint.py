@@ -27,6 +27,7 @@ from tui_trader.tui.widgets.table_rows import Row
 #: Cells for a signal's word at least, and what the watchlist's other columns take when all are shown.
 _LEAST_SIGNAL = 6
 _WATCH_REST = 37
+_ROOMY = 60  # cells of a chart from which its averages are named in full
 
 
 class PanePainter:
@@ -164,7 +165,7 @@ class PanePainter:
             text += f"  {price(line.last)}"
         if math.isfinite(change):
             text += f" {self._glyphs.arrow(change)}{abs(change):.2f}%"
-        self._panes.entitle(self._panes.chart, text, _legend(line))
+        self._panes.entitle(self._panes.chart, text, _legend(line, self._panes.chart.size.width < _ROOMY))
 
 
 def no_positions(model: ViewModel) -> str:
@@ -199,12 +200,13 @@ def _totals(picture: Picture) -> str:
     return f"open {signed(picture.open_pnl)}  {multiple(picture.open_multiple)}R"
 
 
-def _legend(line: SymbolLine) -> Content:
-    """Which averages are drawn, in the colours that they have."""
+def _legend(line: SymbolLine, short: bool) -> Content:
+    """Which averages are drawn, in the colours that they have; ``short`` says their periods only."""
     parts: list[Content] = []
     for name, style in ((line.average_fast, "$sma-fast"), (line.average_slow, "$sma-slow")):
         if name:
-            parts.append(Content.assemble(("━", style), f" {clean(name)}"))
+            label = name.rpartition(" ")[2] if short else name
+            parts.append(Content.assemble(("━", style), f" {clean(label)}"))
     return Content("  ") + Content(" ").join(parts) if parts else Content("")
 
 

@@ -21,6 +21,7 @@ _MAX_LINES: Final = 5_000
 _KEPT_STRIPS: Final = 512
 _MOST_COUNTED: Final = 99
 _WHEEL_LINES: Final = 3
+_ROOMY: Final = 60  # cells from which a level is written out, below it its first letter stands for it
 
 _RANKS: Final = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _CYCLE: Final[tuple[str | None, ...]] = ("INFO", "WARN", None)
@@ -288,9 +289,11 @@ class LogView(Widget, can_focus=True):
 
     def _line_strip(self, line: LogLine, width: int) -> Strip:
         tone = _TONES.get(line.level.upper()) or _TONES.get(line.kind.upper())
+        level = clean(line.level)
+        level = level[:1] if width < _ROOMY else f"{level:5}"
         parts = (
             ("log-view--time", f"{clean(line.time)} "),
-            (tone or "log-view--level", f"{clean(line.level):5} "),
+            (tone or "log-view--level", f"{level} "),
             ("log-view--kind", f"{clean(line.kind):7} "),
             ("log-view--symbol", f"{clean(line.symbol):5} "),
             (tone or "log-view--text", clean(line.text)),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui_trader.core.bars import MINUTE, Bar, split_ratio
-from tui_trader.core.calendar import Calendar, Session
+from tui_trader.core.calendar import Calendar, CalendarRangeError, Session
 from tui_trader.errors import UsageError
 from tui_trader.venues.base import BarBatch, BarColumns
 from tui_trader.venues.exchange.feed import minute_time
@@ -20,7 +20,6 @@ from tui_trader.venues.replay.bars_file import BarTable
 
 # A little stricter than ``BarFilter``, which has the last word.
 _STRICTER = 1.0 - 1e-6
-_LEAST_SPLIT = 1.9
 
 
 class ReplayFeed:
@@ -166,7 +165,10 @@ def _sessions_of(
     table: BarTable, calendar: Calendar
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Sequence[Session]]:
     first, last = minute_time(int(table.minute[0])).date(), minute_time(int(table.minute[-1])).date()
-    sessions = calendar.sessions(first, last)
+    try:
+        sessions = calendar.sessions(first, last)
+    except CalendarRangeError as error:
+        raise UsageError(f"the bars cover {first} to {last}: {error}") from None
     if not sessions:
         raise UsageError(f"the bars hold no trading day: they cover {first} to {last}")
     opens = np.array([int(s.open.timestamp()) // 60 for s in sessions], dtype=np.int64)
