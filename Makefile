@@ -7,10 +7,10 @@ ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help run test lint types soak bench clean
+.PHONY: help run test lint types soak bench screenshot clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: $(INSTALLED) ## Run the application; options: make run ARGS="--headless --speed max"
 	@$(BIN)/tui-trader $(ARGS)
@@ -30,6 +30,9 @@ soak: $(INSTALLED) ## Run the long random fault sequences in full
 
 bench: $(INSTALLED) ## Run every benchmark
 	@set -e; for bench in benchmarks/[!_]*.py; do $(BIN)/python "$$bench" $(ARGS); done
+
+screenshot: $(INSTALLED) ## Make docs/screen.svg and docs/screen.png from a run
+	@TEXTUAL_ANIMATIONS=none COLORTERM=truecolor $(BIN)/python docs/make_screenshot.py
 
 clean: ## Remove everything that make and the tools have made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis snapshot_report.html

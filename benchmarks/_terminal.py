@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
+_NOT_OURS = ("COLUMNS", "LINES", "NO_COLOR", "APCA_API_KEY_ID", "APCA_API_SECRET_KEY")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -27,10 +28,9 @@ class Child:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-            for name in ("COLUMNS", "LINES", "NO_COLOR"):
-                os.environ.pop(name, None)
-            os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-            os.execv(sys.executable, [sys.executable, *arguments])
+            env = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+            env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+            os.execve(sys.executable, [sys.executable, *arguments], env)
 
     @property
     def seconds(self) -> float:

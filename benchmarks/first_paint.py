@@ -71,13 +71,10 @@ def main() -> int:
     options = parser.parse_args()
     result = measure(options.rounds)
     print("first paint              median      best")
-    print(
-        f"  import textual.app  {result['import_textual_ms']:7.0f} ms {result['best_import_textual_ms']:6.0f} ms"
-    )
-    print(f"  first full frame    {result['first_frame_ms']:7.0f} ms {result['best_first_frame_ms']:6.0f} ms")
-    print(
-        f"  ratio               {result['ratio']:7.2f}    {result['best_ratio']:6.2f}    (CPU {result['cpu_ratio']:.2f})"
-    )
+    for name, key in (("import textual.app", "import_textual_ms"), ("first full frame", "first_frame_ms")):
+        print(f"  {name:18} {result[key]:8.0f} ms {result['best_' + key]:6.0f} ms")
+    print(f"  {'ratio':18} {result['ratio']:8.2f}    {result['best_ratio']:6.2f}")
+    print(f"  {'ratio of CPU':18} {result['cpu_ratio']:8.2f}")
     print(json.dumps({"benchmark": "first_paint", **result}))
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -216,22 +216,38 @@ def test_a_fill_during_its_cancel_is_protected(stage: Stage, script: Script) -> 
     assert scene.naked <= 5
 
 
-def test_shares_of_a_cancelled_entry_are_protected_although_only_its_cancel_was_told(
-    stage: Stage, script: Script
-) -> None:
+def test_a_cancelled_entry_is_not_over_before_its_fills_are_known(stage: Stage, script: Script) -> None:
     scene = stage(fill_size=half)
-    script.on_news(NEVER, Role.ENTRY)  # that it was accepted
-    script.on_news(NEVER, Role.ENTRY)  # the fill
-    script.on(QueryOrder, SERVER_ERROR, Role.ENTRY, times=1000)
     scene.tape.bars[A][3] = (100.0, 100.5, 100.0, 100.4)
     scene.signal()
-    scene.to(4, 1)
+    scene.to(3, 58)
+    for kind in (QueryOrder, QuerySnapshot):
+        script.on(kind, SERVER_ERROR, times=1000)
+    script.on_news(NEVER, Role.ENTRY)  # the fill
+    scene.to(4, 0.5)
     [entry] = scene.working(Role.ENTRY)
     scene.broker.by_hand(CancelOrder(0, entry.client_order_id, entry.broker_order_id))
+    scene.run_for(5)
+    assert scene.position == 0
+    assert not scene.engine.manager.flat
     script.clear()
-    scene.to(4, 12)
-    assert scene.held == scene.position == 83
-    assert scene.stopped_shares() == 83
+    scene.run_for(3)
+    assert scene.held == scene.position == scene.stopped_shares() == 83
+
+
+def test_a_stop_grows_with_an_entry_that_goes_on_filling(stage: Stage, script: Script) -> None:
+    shares = iter([60, 40, 66])
+    scene = stage(fill_size=lambda order: next(shares) if order.spec.side is Side.BUY else order.open_qty)
+    script.on(CancelOrder, Fate(stuck=seconds(300)), Role.ENTRY, times=1000)
+    scene.tape.bars[A].update(dict.fromkeys((3, 4, 5), (100.0, 100.3, 100.0, 100.3)))
+    scene.signal()
+    scene.to(4, 10)
+    assert scene.held == scene.stopped_shares() == 60
+    scene.to(5, 10)
+    assert scene.held == scene.stopped_shares() == 100
+    scene.to(6, 10)
+    assert scene.held == scene.stopped_shares() == 166
+    assert scene.naked <= 5
 
 
 def test_a_fill_told_before_the_order_was_acknowledged_counts(stage: Stage, script: Script) -> None:
@@ -351,6 +367,18 @@ def test_a_replace_whose_answer_was_lost_moves_the_stop_once(stage: Stage, scrip
     assert stop.stop_price == Decimal("99.80")
     assert len(scene.of(StopMoved)) == 1
     assert scene.agrees()
+
+
+def test_the_answer_to_a_replace_is_enough_to_know_both_stops(stage: Stage, script: Script) -> None:
+    scene = stage()
+    scene.go_long()
+    scene.rule.trail = Decimal("99.80")
+    scene.to(4, 58)
+    script.on_news(NEVER, Role.STOP, times=1000)
+    script.on(QueryOrder, SERVER_ERROR, times=1000)
+    scene.to(5, 1)
+    assert len(scene.of(StopMoved)) == 1
+    assert [order.state for order in scene.orders(Role.STOP)] == [OrderState.REPLACED, OrderState.ACCEPTED]
 
 
 def test_a_replace_that_never_arrived_is_sent_again_under_its_own_id(stage: Stage, script: Script) -> None:

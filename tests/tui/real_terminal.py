@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 _PROGRAM = "import sys; sys.path.insert(0, {root!r}); from tui_trader.cli import main; sys.exit(main())"
 #: Sequences that the emulator would print: keyboard protocol, mode queries, colours of the palette.
 _UNKNOWN = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_NOT_OURS = ("COLUMNS", "LINES", "NO_COLOR", "APCA_API_KEY_ID", "APCA_API_SECRET_KEY", "APCA_API_BASE_URL")
 ENTERS, LEAVES, SHOWS_CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 
 
@@ -36,14 +37,15 @@ class RealRun:
         self._master, slave = pty.openpty()
         self._size(width, height)
         self.before = termios.tcgetattr(self._master)
+        env = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+        env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "TEXTUAL_ANIMATIONS": "none"}
         self.pid = os.fork()
         if self.pid == 0:
-            os.login_tty(slave) if hasattr(os, "login_tty") else _take(slave)
-            for name in ("COLUMNS", "LINES", "NO_COLOR", "APCA_API_KEY_ID", "APCA_API_SECRET_KEY"):
-                os.environ.pop(name, None)
-            os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "TEXTUAL_ANIMATIONS": "none"}
-            program = _PROGRAM.format(root=str(ROOT))
-            os.execv(sys.executable, [sys.executable, "-c", program, *arguments])
+            os.login_tty(slave)
+            # Not the process's own environment: readline hides COLUMNS and LINES of its own in it.
+            os.execve(
+                sys.executable, [sys.executable, "-c", _PROGRAM.format(root=str(ROOT)), *arguments], env
+            )
         self._slave: int | None = slave  # kept, so that what is written last can still be read
 
     def _size(self, width: int, height: int) -> None:
@@ -146,10 +148,3 @@ class RealRun:
         self._close_slave()
         if self._master >= 0:
             os.close(self._master)
-
-
-def _take(slave: int) -> None:
-    os.setsid()
-    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-    for descriptor in (0, 1, 2):
-        os.dup2(slave, descriptor)

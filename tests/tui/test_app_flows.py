@@ -518,7 +518,7 @@ async def test_nothing_is_painted_when_nothing_changes() -> None:
         watched: list[Callable[..., object]] = []
         for widget in app.screen.walk_children():
             watched.append(widget.refresh)
-            widget.refresh = lambda *a, _w=widget, **k: painted.append(_w)  # type: ignore[method-assign,misc]
+            widget.refresh = lambda *a, _w=widget, **k: painted.append(_w)  # type: ignore[method-assign,assignment]
         for _ in range(5):
             app.flush()
         assert painted == []

@@ -22,22 +22,26 @@ BREAK_OFF_S: Final = 5.0
 _CHECK_S: Final = 0.5
 
 
-class StrategyOverran(Exception):  # noqa: N818 - says whose fault it is
-    """A strategy used up its time."""
+class StrategyFailed(Exception):  # noqa: N818 - says whose fault it is
+    """A strategy raised, or used up its time; the text says how. Nothing of ours raises this."""
 
-    def __init__(self, message: str = "it did not return in time") -> None:
-        super().__init__(message)
+
+class _BreakOff(Exception):  # noqa: N818 - it is no error of the engine's
+    """What is raised in the engine's thread to end a call."""
 
 
 class Guard(Protocol):
-    """Calls a function of a strategy and passes on its answer."""
+    """Calls a function of a strategy and passes on its answer, or raises ``StrategyFailed``."""
 
     def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T: ...
 
 
 def unguarded(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """The guard that is none."""
-    return function(*args, **kwargs)
+    """The guard that keeps no time."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        raise StrategyFailed(f"{type(error).__name__}: {error}") from error
 
 
 class StrategyGuard:
@@ -63,16 +67,24 @@ class StrategyGuard:
         self._ended.set()
 
     def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """``function``'s answer. Raises ``StrategyOverran``, and whatever ``function`` raises."""
+        """``function``'s answer; raises ``StrategyFailed`` when it raised or took too long."""
         used = time.thread_time()
+        failure = None
         self._began = time.monotonic()
         try:
-            answer = function(*args, **kwargs)
-        finally:
+            try:
+                answer = function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - whatever a strategy does wrong
+                failure = error
             late = self._leave()
+        except _BreakOff:  # it arrived between the call and its end
+            self._leave()
+            late = True
         used = time.thread_time() - used
         if late or used > self._budget:
-            raise StrategyOverran(f"it took {used:.1f} s for one candle")
+            raise StrategyFailed(f"it took {used:.1f} s of processor time for one candle") from failure
+        if failure is not None:
+            raise StrategyFailed(f"{type(failure).__name__}: {failure}") from failure
         return answer
 
     def _leave(self) -> bool:
@@ -85,7 +97,7 @@ class StrategyGuard:
                     if late:
                         _raise_in(self._thread_id, None)  # called back, if it has not arrived yet
                     return late
-            except StrategyOverran:
+            except _BreakOff:
                 continue  # it arrived just here: once at the most, for it is raised once a call
 
     def _watch(self) -> None:
@@ -94,7 +106,7 @@ class StrategyGuard:
                 began = self._began
                 if began is not None and not self._raised and time.monotonic() - began > self._break_off:
                     self._raised = True
-                    _raise_in(self._thread_id, StrategyOverran)
+                    _raise_in(self._thread_id, _BreakOff)
 
 
 def _raise_in(thread_id: int, kind: type[BaseException] | None) -> None:

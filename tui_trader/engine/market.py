@@ -36,7 +36,7 @@ from tui_trader.core.rule import CandleView, Holding
 from tui_trader.engine.bus import EventBus
 from tui_trader.engine.clock import Clock
 from tui_trader.engine.desk import SymbolDesk
-from tui_trader.engine.guard import Guard, unguarded
+from tui_trader.engine.guard import Guard, StrategyFailed, unguarded
 from tui_trader.engine.order_manager import OrderManager
 from tui_trader.engine.sessions import Schedule
 from tui_trader.engine.timers import Alarm, Timers
@@ -232,8 +232,8 @@ class MarketDesk:
         if not desk.quarantine:
             try:
                 self._decide(desk, view)
-            except Exception as error:  # noqa: BLE001 - a strategy's mistake must not stop the engine
-                self._quarantine(desk, error)
+            except StrategyFailed as error:
+                self.quarantine(desk, str(error))
 
     def _decide(self, desk: SymbolDesk, view: CandleView) -> None:
         symbol = desk.symbol
@@ -302,9 +302,9 @@ class MarketDesk:
 
     # ---- states ----------------------------------------------------------------------------------
 
-    def _quarantine(self, desk: SymbolDesk, error: Exception) -> None:
-        """Its stops stay, it gets no new candles, the user is told."""
-        desk.quarantine = f"{type(error).__name__}: {error}"
+    def quarantine(self, desk: SymbolDesk, reason: str) -> None:
+        """The strategy's stops stay, it gets no new candles, the user is told."""
+        desk.quarantine = reason
         self._manager.withdraw_entry(desk.symbol, "strategy quarantined")
         self._bus.emit(
             ErrorOccurred("strategy", f"{desk.strategy.name} is quarantined: {desk.quarantine}", desk.symbol)
@@ -318,8 +318,8 @@ class MarketDesk:
         desk.trade_closed(stamp)
         try:
             self.guard(desk.strategy.on_position_closed)
-        except Exception as error:  # noqa: BLE001
-            self._quarantine(desk, error)
+        except StrategyFailed as error:
+            self.quarantine(desk, str(error))
 
     def state_of(self, desk: SymbolDesk) -> SymbolState:
         if desk.quarantine:

@@ -22,6 +22,7 @@ from tui_trader.core.risk import RiskManager
 from tui_trader.core.rule import CandleView, Holding
 from tui_trader.engine.clock import Clock
 from tui_trader.engine.desk import SymbolDesk
+from tui_trader.engine.guard import StrategyFailed
 from tui_trader.engine.market import MarketDesk
 from tui_trader.engine.order_manager import OrderManager
 from tui_trader.engine.recorder import Recovered
@@ -113,7 +114,11 @@ class Resumption:
             if book.protect_at is None or book.exit_reason is not None:
                 return
             holding = Holding(position.qty, position.avg_entry_price, position.entry_time, book.protect_at)
-            decision = decide_holding(desk.strategy, view, holding)
+            try:
+                decision = self._market.guard(decide_holding, desk.strategy, view, holding)
+            except StrategyFailed as error:
+                self._market.quarantine(desk, str(error))
+                return
             if isinstance(decision, MoveStop):
                 self._manager.move_stop(desk.symbol, decision.price)
             elif isinstance(decision, ExitNow):

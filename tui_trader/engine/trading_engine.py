@@ -1,8 +1,8 @@
 """The trading engine: one writer of trading state.
 
 Everything that changes it comes through ``handle`` (a message), ``work`` (a decision) or ``run_next_timer``
-(an alarm), and is carried out to the end, synchronously, on one thread. There is no ``await`` here, no lock, no
-wall clock and no randomness: the same messages at the same times lead to the same state and the same events.
+(an alarm), and is carried out to the end, synchronously, on one thread. There is no ``await`` here, no lock,
+no wall clock and no randomness: the same messages at the same times lead to the same state and events.
 """
 
 from __future__ import annotations
