@@ -65,7 +65,7 @@ class Child:
             self.read(left)
         return len(self.output) - before
 
-    def type(self, keys: str) -> None:
+    def press(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
 
     def cpu_seconds(self) -> float:

@@ -35,7 +35,7 @@ def measure(name: str, seconds: float, speed: str, keys: str, wait_for: str) -> 
             child.read_until("RUNNING", deadline=60.0)
             child.read_until(wait_for, deadline=120.0)
             for key in keys:
-                child.type(key)
+                child.press(key)
                 child.read_for(0.3)
             child.read_for(_SETTLE_S)
             cpu, began = child.cpu_seconds(), time.perf_counter()

@@ -31,13 +31,15 @@ def run_headless(options: RunOptions) -> int:
             control.stop()
     if run.events_problem is not None:
         print(f"tui-trader: {run.events_problem}", file=sys.stderr)
+    if run.journal_problem:
+        print(f"tui-trader: records are missing: {run.journal_problem}", file=sys.stderr)
     if run.host.failure is not None:
         failure = run.host.failure
         print(f"tui-trader: the engine failed: {type(failure).__name__}: {failure}", file=sys.stderr)
         print(f"tui-trader: positions keep their stops; see {run.state_dir}", file=sys.stderr)
     elif run.host.exit_code:
         print(f"tui-trader: {run.engine.state_reason}", file=sys.stderr)
-    return run.host.exit_code
+    return run.host.exit_code or int(bool(run.journal_problem))
 
 
 def _shut_down_on_signals(run: Run) -> None:

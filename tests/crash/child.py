@@ -7,6 +7,7 @@ watched here, too, and breaches are written down at once, for the process may no
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ import tui_trader.headless
 import tui_trader.wiring
 from tui_trader.core.orders import Role, Side
 from tui_trader.engine.handle import Flatten
-from tui_trader.engine.inbox import Inbox, Message
+from tui_trader.engine.inbox import Message
 from tui_trader.engine.nyse import NyseCalendar
 from tui_trader.engine.reconciler import Reconciler
 from tui_trader.engine.stepper import Stepper
@@ -31,7 +32,15 @@ from tui_trader.engine.trading_engine import TradingEngine
 from tui_trader.errors import TuiTraderError
 from tui_trader.journal.store import Journal
 from tui_trader.options import RunOptions
-from tui_trader.venues.base import Acknowledged, BrokerRequest, CancelOrder, OrderUpdate, ReplaceOrder, SubmitOrder
+from tui_trader.strategies.base import Strategy
+from tui_trader.venues.base import (
+    Acknowledged,
+    BrokerRequest,
+    CancelOrder,
+    OrderUpdate,
+    ReplaceOrder,
+    SubmitOrder,
+)
 from tui_trader.venues.exchange.broker import SimBroker
 from tui_trader.venues.exchange.store import ExchangeStore
 from tui_trader.venues.exchange.venue import SimulatedExchange
@@ -40,8 +49,8 @@ BREACHES: Final = "breaches.txt"
 _UNPROTECTED_LIMIT: Final = timedelta(seconds=5)
 
 # Loaded once, before any run is forked off: it takes longer than a whole run.
-_CALENDAR: Final = NyseCalendar()
-_CALENDAR.session_on(tui_trader.wiring.SIM_START)
+CALENDAR: Final = NyseCalendar()
+CALENDAR.session_on(tui_trader.wiring.SIM_START)
 
 
 @dataclass(frozen=True)
@@ -52,16 +61,25 @@ class Job:
     point: str = ""
     nth: int = 1
     flatten_at_step: int = 0  # flatten everything at this instant of the run, counted from 1
+    signals: tuple[tuple[int, int], ...] = ()  # (instant, signal) to send to itself
+    said: Path | None = None  # gets what the program prints on standard error
+    states: Path | None = None  # where to write what the engine knows: after its start and each instant
     journal_fails: tuple[int, int] = (0, 0)  # commits that fail as on a full disk, counted from 1
+
+
+def _put(owner: object, name: str, function: Callable[..., Any]) -> None:
+    setattr(owner, name, function)
 
 
 def play(job: Job) -> None:
     """Run to the end, or to death. The process's exit code is that of the program."""
+    if job.said is not None:
+        os.dup2(os.open(job.said, os.O_WRONLY | os.O_CREAT, 0o600), 2)
     _Probes(job).install()
     try:
         code = tui_trader.headless.run_headless(job.options)
     except TuiTraderError as error:
-        print(error, file=sys.stderr)
+        print(error, file=sys.stderr, flush=True)
         code = error.exit_code
     sys.stdout.flush()
     os._exit(code)  # nothing of the forking process may run at exit
@@ -71,6 +89,7 @@ class _Probes:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._passed: Counter[str] = Counter()
+        self._flattening = False
 
     def hit(self, point: str) -> None:
         self._passed[point] += 1
@@ -87,10 +106,10 @@ class _Probes:
             self.hit(f"after {point}")
             return answer
 
-        setattr(owner, name, probed)
+        _put(owner, name, probed)
 
     def install(self) -> None:
-        tui_trader.wiring.NyseCalendar = lambda: _CALENDAR  # type: ignore[assignment,misc]
+        _put(tui_trader.wiring, "NyseCalendar", lambda: CALENDAR)
         for owner, name, point in (
             (Journal, "begin_book", "new book"),
             (SimulatedExchange, "begin", "new market"),
@@ -108,10 +127,11 @@ class _Probes:
             self.around(owner, name, point)
         self._probe_journal()
         self._probe_broker()
-        self._probe_inbox()
+        self._probe_engine()
         Watch(Path(self._job.options.state_dir or "."), self).install()
-        if self._job.flatten_at_step:
-            self._flatten()
+        self._act_at_steps()
+        if self._job.states is not None:
+            record_states(self._job.states)
 
     def _probe_journal(self) -> None:
         intent, commit, hit = Journal.intent, Journal.commit, self.hit
@@ -142,8 +162,8 @@ class _Probes:
                 if self._job.point == "inside journal checkpoint":
                     self._checkpoint_and_die(journal)
 
-        Journal.intent = probed_intent  # type: ignore[method-assign]
-        Journal.commit = probed_commit  # type: ignore[method-assign]
+        _put(Journal, "intent", probed_intent)
+        _put(Journal, "commit", probed_commit)
 
     def _checkpoint_and_die(self, journal: Journal) -> None:
         """SQLite is emptying its write-ahead log on one thread while another ends the process."""
@@ -168,8 +188,12 @@ class _Probes:
         def probed_request(broker: SimBroker, asked: BrokerRequest) -> None:
             what = _named(asked)
             hit(f"before {what}")
+            if self._flattening:
+                hit(f"before flatten's {what}")
             request(broker, asked)
             hit(f"after {what}")
+            if self._flattening:
+                hit(f"after flatten's {what}")
 
         def probed_commit(store: ExchangeStore) -> None:
             filled = bool(store._executions)
@@ -179,41 +203,42 @@ class _Probes:
             if filled:
                 hit("after fill")
 
-        SimBroker.request = probed_request  # type: ignore[method-assign]
-        ExchangeStore.commit = probed_commit  # type: ignore[method-assign]
+        _put(SimBroker, "request", probed_request)
+        _put(ExchangeStore, "commit", probed_commit)
 
-    def _probe_inbox(self) -> None:
-        take, hit = Inbox.take, self.hit
-        handled = ""
+    def _probe_engine(self) -> None:
+        handle, hit = TradingEngine.handle, self.hit
 
-        def probed_take(inbox: Inbox) -> Message | None:
-            nonlocal handled
-            if handled:
-                hit(f"after {handled}")
-            message = take(inbox)
-            handled = ""
+        def probed_handle(engine: TradingEngine, message: Message) -> None:
+            what = ""
             if isinstance(message, Acknowledged):
-                handled = "acknowledgement"
+                what = "acknowledgement"
             elif isinstance(message, OrderUpdate) and message.execution is not None:
-                handled = "booking a fill"
-            if handled:
-                hit(f"before {handled}")
-            return message
+                what = "booking a fill"
+            if what:
+                hit(f"before {what}")
+            handle(engine, message)
+            if what:
+                hit(f"after {what}")
 
-        Inbox.take = probed_take  # type: ignore[method-assign]
+        _put(TradingEngine, "handle", probed_handle)
 
-    def _flatten(self) -> None:
-        step = Stepper.step
+    def _act_at_steps(self) -> None:
+        step, job = Stepper.step, self._job
         steps = 0
 
-        def flattening(stepper: Stepper, moment: datetime) -> None:
+        def acting(stepper: Stepper, moment: datetime) -> None:
             nonlocal steps
             steps += 1
-            if steps == self._job.flatten_at_step:
+            if steps == job.flatten_at_step:
+                self._flattening = True
                 stepper._inbox.command(Flatten())
+            for at, number in job.signals:
+                if at == steps:
+                    os.kill(os.getpid(), number)
             step(stepper, moment)
 
-        Stepper.step = flattening  # type: ignore[method-assign]
+        _put(Stepper, "step", acting)
 
 
 def _named(asked: BrokerRequest) -> str:
@@ -253,21 +278,22 @@ class Watch:
             self._judge(moment)
             step(stepper, moment)
             self._look(moment)
-            session = _CALENDAR.session_on(moment.date())
+            session = CALENDAR.session_on(moment.date())
             if session is not None and moment == session.close and self._broker is not None:
                 for symbol in self._broker.positions:
                     self.breach(f"{moment}: {symbol} is held after the close")
 
         def requested(broker: SimBroker, asked: BrokerRequest) -> None:
             if isinstance(asked, SubmitOrder) and asked.spec.role is Role.ENTRY:
-                for symbol in self._naked():
+                # Not those whose stop makes way for a sale in this very instant.
+                for symbol in self._unprotected.keys() & set(self._naked()):
                     self.breach(f"an entry in {asked.spec.symbol} while {symbol} is unprotected")
             request(broker, asked)
 
-        SimBroker.__init__ = seen  # type: ignore[method-assign]
-        SimBroker.request = requested  # type: ignore[method-assign]
-        Stepper.start = started  # type: ignore[method-assign]
-        Stepper.step = stepped  # type: ignore[method-assign]
+        _put(SimBroker, "__init__", seen)
+        _put(SimBroker, "request", requested)
+        _put(Stepper, "start", started)
+        _put(Stepper, "step", stepped)
 
     def _naked(self) -> Iterator[str]:
         """Symbols with shares that no working sell order covers."""
@@ -297,4 +323,59 @@ class Watch:
             file.write(text + "\n")
 
 
-Play = Callable[[Job], None]
+def record_states(path: Path) -> None:
+    """Write what decisions depend on as a line of JSON, after the start and after every instant."""
+    start, step = Stepper.start, Stepper.step
+
+    def write(stepper: Stepper) -> None:
+        with path.open("a") as file:
+            file.write(json.dumps(state_of(stepper._engine), default=str) + "\n")
+
+    def started(stepper: Stepper) -> None:
+        start(stepper)
+        write(stepper)
+
+    def stepped(stepper: Stepper, moment: datetime) -> None:
+        step(stepper, moment)
+        write(stepper)
+
+    _put(Stepper, "start", started)
+    _put(Stepper, "step", stepped)
+
+
+def state_of(engine: TradingEngine) -> dict[str, Any]:
+    """Everything that the engine's next decisions depend on."""
+    session = engine.schedule.session.date.isoformat() if engine.schedule is not None else ""
+    return {
+        "time": engine.clock.now(),
+        "cash": engine.portfolio.cash,
+        "paused": engine.paused,
+        "entries": sorted(engine.risk._entries.items()),
+        "breaker": engine.breaker.dump(session),
+        "positions": sorted((p.symbol, p.qty, p.entry_time) for p in engine.portfolio.positions.values()),
+        "desks": {symbol: _state_of_desk(engine, symbol) for symbol in engine.desks},
+    }
+
+
+def _state_of_desk(engine: TradingEngine, symbol: str) -> dict[str, Any]:
+    desk, book = engine.desks[symbol], engine.manager.books[symbol]
+    forming = desk.aggregator
+    return {
+        "strategy": _fields(desk.strategy) if symbol in engine.portfolio.positions else None,
+        "indicators": {name: round(value, 9) for name, value in desk.calculator.now.items()},
+        "before": {name: round(value, 9) for name, value in desk.calculator.before.items()},
+        "forming": None if forming.window_end is None else [str(getattr(forming, n)) for n in _FORMING],
+        "volumes": list(desk.volumes),
+        "last": desk.last,
+        "since exit": [desk.exit_stamp, desk.since_exit if desk.exit_stamp else 0],
+        "waiting": None if book.entry is None else [desk.signal_end, desk.waited],
+        "protect at": book.protect_at,
+        "leaving": book.exit_reason,
+    }
+
+
+_FORMING: Final = ("_window_end", "_open", "_high", "_low", "_close", "_volume", "_bars")
+
+
+def _fields(strategy: Strategy) -> dict[str, str]:
+    return {name: str(value) for name, value in vars(strategy).items() if name not in ("config", "symbol")}

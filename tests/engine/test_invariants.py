@@ -300,10 +300,10 @@ class Invariants(RuleBasedStateMachine):
         broker.by_hand(SubmitOrder(0, spec))
         broker.last_fault = self.scene.clock.now()
 
-    @precondition(lambda self: self.scene.engine.schedule is not None)
+    @precondition(lambda self: self.scene.engine.day.schedule is not None)
     @rule()
     def the_day_ends_in_peace(self) -> None:
-        schedule = self.scene.engine.schedule
+        schedule = self.scene.engine.day.schedule
         assert schedule is not None
         self.scene.run_until(schedule.flatten_at - timedelta(minutes=1))
         self.calm_down()

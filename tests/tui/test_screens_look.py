@@ -12,6 +12,7 @@ from tests.tui.fake_engine import NOW, D, FakeEngine, flat_snapshot, trading_sna
 from tui_trader.core.events import (
     ConnectionChanged,
     EngineState,
+    ErrorOccurred,
     OrderFilled,
     SignalGenerated,
     SignalRejected,
@@ -20,6 +21,7 @@ from tui_trader.core.events import (
     TradeReason,
 )
 from tui_trader.core.orders import Side
+from tui_trader.engine.handle import BreakerView
 from tui_trader.tui.app import TraderApp
 from tui_trader.tui.settings import UiSettings
 from tui_trader.venues.base import Mode
@@ -111,3 +113,26 @@ def test_warming_up(snap_compare: Compare) -> None:
 
 def test_starting(snap_compare: Compare) -> None:
     assert snap_compare(TraderApp(flushes_a_second=None), terminal_size=(80, 24))
+
+
+def test_breaker(snap_compare: Compare) -> None:
+    tripped = BreakerView(True, "consecutive_loss_pause", D(3), D(3), 3, 3)
+    engine = FakeEngine(flat_snapshot(breaker=tripped))
+    assert snap_compare(make_app(engine), terminal_size=(120, 40), run_before=settle)
+
+
+def test_a_failed_engine(snap_compare: Compare) -> None:
+    engine = FakeEngine(trading_snapshot())
+
+    async def before(pilot: Pilot[None]) -> None:
+        await settle(pilot)
+        engine.emit(ErrorOccurred("engine", "EngineBug: two stops for AAPL", None))
+        engine.stopped = True
+        await settle(pilot)
+
+    assert snap_compare(make_app(engine), terminal_size=(80, 24), run_before=before)
+
+
+def test_market_closed(snap_compare: Compare) -> None:
+    closed = flat_snapshot(state=EngineState.MARKET_CLOSED, session=None)
+    assert snap_compare(make_app(FakeEngine(closed)), terminal_size=(120, 40), run_before=settle)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tui_trader.tui.themes import VARIABLES, ThemeError, load_themes, read_theme, shipped_folder
+from tui_trader.tui.themes import VARIABLES, ThemeError, first_theme, load_themes, read_theme, shipped_folder
 
 GOOD = (shipped_folder() / "midnight.toml").read_text(encoding="utf-8")
 
@@ -63,3 +63,19 @@ def test_up_and_down_can_be_swapped() -> None:
 
 def test_a_folder_that_is_not_there_is_no_problem(tmp_path: Path) -> None:
     assert load_themes(tmp_path / "nowhere").problems == ()
+
+
+@pytest.mark.parametrize("name", ["midnight", "okabe-ito", "ansi"])
+def test_the_first_theme_is_the_one_wanted(name: str) -> None:
+    assert first_theme(name) == next(theme for theme in load_themes().themes if theme.name == name)
+
+
+@pytest.mark.parametrize("name", ["", "nowhere", "../pyproject", "\x00"])
+def test_a_theme_that_is_not_there_is_the_default(name: str) -> None:
+    assert first_theme(name).name == "midnight"
+
+
+def test_the_first_theme_may_be_the_users(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(GOOD.replace("#0d1015", "#000000"), encoding="utf-8")
+    assert first_theme("midnight", tmp_path).background == "#000000"
+    assert first_theme("midnight", swap_colours=True).variables["gain"] == VARIABLES["loss"]

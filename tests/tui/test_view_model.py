@@ -298,3 +298,31 @@ def test_an_empty_plan_is_empty() -> None:
     model.resync(flat_snapshot())
     assert model.picture.plan().empty
     assert model.picture.flat
+
+
+def test_a_closed_trade_is_realised_at_once_and_counted_once() -> None:
+    model = synced()
+    before = model.picture.account.realized_pnl
+    model.apply([Published(101, NOW, trade("20"))])
+    assert model.picture.account.realized_pnl == before + 20
+    model.snapshot_requested()
+    model.apply([Published(102, NOW, trade("5"))])
+    contained = replace(trading_snapshot().account, realized_pnl=before + 20)
+    model.resync(trading_snapshot(seq=101, account=contained))
+    assert model.picture.account.realized_pnl == before + 25
+
+
+def test_a_fill_asks_for_a_snapshot_that_does_not_wait_its_turn() -> None:
+    model = synced()
+    assert not model.picture.urgent
+    model.apply([Published(101, NOW, OrderFilled("o", "x", "AMD", Side.BUY, 10, D(141), 10, NOW))])
+    assert model.picture.urgent
+    model.snapshot_requested()
+    assert not model.picture.urgent
+
+
+def test_exposure_follows_positions_and_prices() -> None:
+    model = synced()
+    assert model.picture.exposure == D("202.33") * 120 + D("137.82") * 80
+    model.apply([Published(101, NOW, PositionChanged("NVDA", 0, D(0), None, D(0)))])
+    assert model.picture.exposure == D("202.33") * 120

@@ -25,7 +25,7 @@ from tui_trader.engine.trading_engine import TradingEngine
 
 def snapshot_of(engine: TradingEngine, speed: float | None) -> EngineSnapshot:
     """Everything a viewer may want to know. Must be called on the engine's thread."""
-    schedule = engine.schedule
+    schedule = engine.day.schedule
     trip = engine.breaker.trip
     return EngineSnapshot(
         seq=engine.bus.seq,
@@ -39,7 +39,7 @@ def snapshot_of(engine: TradingEngine, speed: float | None) -> EngineSnapshot:
             schedule.session.date.isoformat(), schedule.session.open, schedule.session.close,
             schedule.no_entries_from, schedule.flatten_at,
         ),
-        next_open=engine.next_session.open if engine.next_session else None,
+        next_open=engine.day.next_session.open if engine.day.next_session else None,
         account=_account(engine),
         positions=tuple(_position(engine, p) for _, p in sorted(engine.portfolio.positions.items())),
         orders=_orders(engine),
@@ -70,9 +70,9 @@ def _account(engine: TradingEngine) -> AccountView:
     return AccountView(
         equity,
         engine.portfolio.cash,
-        engine.buying_power,
+        engine.ledger.buying_power,
         engine.breaker.day_pnl(equity),
-        engine.realized,
+        engine.ledger.realized,
         engine.portfolio.market_value(),
         sum((_at_risk(engine, p) for p in engine.portfolio.positions.values()), ZERO),
         engine.risk.trade_budget(equity),

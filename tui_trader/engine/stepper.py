@@ -134,7 +134,7 @@ class Stepper:
             return False
         if self._engine.shutting_down:
             return True
-        if time - self._clock.now() > _NIGHT and self._engine.schedule is None and self.pacer.speed:
+        if time - self._clock.now() > _NIGHT and self._engine.day.schedule is None and self.pacer.speed:
             if await self._sleep(_NIGHT_SECONDS):
                 return False
             self.pacer.jump_to(time - _DAWN)

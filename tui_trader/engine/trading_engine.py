@@ -10,21 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Literal, assert_never
 
-from tui_trader.core.breaker import BreakerLimits, CircuitBreaker, Trip
+from tui_trader.core.breaker import BreakerLimits, CircuitBreaker
 from tui_trader.core.calendar import Calendar, Session
 from tui_trader.core.events import (
-    AccountUpdated,
-    CircuitBreakerReset,
-    CircuitBreakerTripped,
     ConnectionChanged,
     EngineState,
     EngineStateChanged,
     ErrorOccurred,
     Heartbeat,
-    SessionChanged,
     TradeReason,
     WarmupProgress,
 )
@@ -47,14 +42,17 @@ from tui_trader.engine.handle import (
     Shutdown,
 )
 from tui_trader.engine.inbox import Message, Query
+from tui_trader.engine.ledger import Ledger
 from tui_trader.engine.market import MarketDesk
 from tui_trader.engine.order_manager import OrderManager
 from tui_trader.engine.order_news import OrderNews
 from tui_trader.engine.reconciler import Reconciler
 from tui_trader.engine.recorder import Recorder, Recovered
 from tui_trader.engine.resume import Resumption
-from tui_trader.engine.sessions import Schedule, SessionRules
+from tui_trader.engine.sessions import SessionRules
+from tui_trader.engine.shutdown import GracefulShutdown
 from tui_trader.engine.timers import Alarm, Timers
+from tui_trader.engine.trading_day import TradingDay
 from tui_trader.strategies.base import Strategy
 from tui_trader.venues.base import (
     AccountReport,
@@ -71,8 +69,6 @@ from tui_trader.venues.base import (
     StreamState,
     Unclear,
 )
-
-_DONE = (EngineState.STOPPED,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,27 +132,29 @@ class TradingEngine:
             config.max_bar_jump_pct,
         )  # fmt: skip
         self.market.sending = lambda: self.gateway.queued
+        self.ledger = Ledger(self.portfolio, self.breaker, recorder, bus)
+        self.ledger.tripped = lambda: self.manager.withdraw_all_entries("circuit breaker")
+        self.day = TradingDay(
+            config.session, calendar, self.market, self.manager, self.portfolio, self.desks, bus, clock,
+            self.timers,
+        )  # fmt: skip
+        self.day.opened = self._session_opened
+        self.day.closed = self._session_closed
+        self.day.changed = self._update_state
+        self.shutdown = GracefulShutdown(self.manager, self.portfolio, self.gateway, self.reconciler)
         self.news.trade_closed = self._trade_closed
-        self.news.account_changed = self._say_account
+        self.news.account_changed = self.ledger.say_account
         self.news.disagreement = self._disagreement
 
         self.state = EngineState.STOPPED
         self.state_reason = ""
         self.exit_code = 0
         self.paused = ""  # why, empty when not
-        self.schedule: Schedule | None = None
-        self.next_session: Session | None = None
         self.streams: dict[str, StreamState] = {}
-        self.realized = ZERO
         self.warm_left: set[str] = set()
         self.started = clock.now()
         self._phase: Literal["reconciling", "warming", "trading"] = "reconciling"
-        self._closing = False
-        self._shutdown: Shutdown | None = None
-        self._final_check: int | None = None
         self._recovered: Recovered | None = None
-        self._said_account: AccountUpdated | None = None
-        self._cash_known = False
         self._news_lost = 0  # the request whose answer will make up for order news that was lost
         self._asking_again = False
 
@@ -164,31 +162,33 @@ class TradingEngine:
 
     @property
     def stopped(self) -> bool:
-        return self.state in _DONE and self._shutdown is not None
+        return self.state is EngineState.STOPPED and self.shutdown.begun
 
     @property
     def shutting_down(self) -> bool:
-        return self._shutdown is not None
+        return self.shutdown.begun
 
     def start(self) -> None:
         """Read the journal, ask the broker; the rest follows from the answers."""
         now = self.clock.now()
         self._set_state(EngineState.STARTING, "")
-        self._find_session(now)
-        recovered = self._recorder.recover(self.schedule.session.open if self.schedule else now)
+        self.day.find(now)
+        schedule = self.day.schedule
+        self.ledger.session = self.day.date
+        recovered = self._recorder.recover(schedule.session.open if schedule else now)
         self._recovered = recovered
         self.reconciler.rebuild(recovered)
         self.paused = recovered.latches.get("paused", "")
-        self.realized = self._resumption.restore_day(recovered, self.schedule, self._session_before(now))
+        self.ledger.realized = self._resumption.restore_day(recovered, schedule, self._session_before(now))
         self.timers.set(now + self.config.heartbeat, Alarm.HEARTBEAT)
         self.timers.set(now + self.config.policy.reconcile, Alarm.RECONCILE)
         if self.config.policy.poll is not None:
             self.timers.set(now + self.config.policy.poll, Alarm.POLL)
         self._set_state(EngineState.RECONCILING, "")
         last = self.config.last_session
-        if last is not None and self.next_session is not None and self.next_session.date > last:
+        if last is not None and self.day.next_session is not None and self.day.next_session.date > last:
             self.shut_down(Shutdown("the last session is over"))
-        self.gateway.query_snapshot(self.schedule.session.open if self.schedule else None)
+        self.gateway.query_snapshot(schedule.session.open if schedule else None)
         self.gateway.flush()
 
     def _session_before(self, now: datetime) -> date | None:
@@ -197,9 +197,9 @@ class TradingEngine:
         return next((session.date for session in reversed(week) if session.close <= now), None)
 
     def _after_reconciling(self) -> None:
-        if self._shutdown is not None:
+        if self.shutdown.begun:
             self._phase = "trading"
-            self._begin_closing()
+            self.shutdown.close_positions()
             return
         self._phase = "warming"
         if self.paused:
@@ -230,7 +230,7 @@ class TradingEngine:
         if message.bars is None:
             desk.warm_error = message.error or "no history"
             self.bus.emit(ErrorOccurred("warmup", f"history failed: {desk.warm_error}", desk.symbol))
-        self._resumption.take_history(desk, message, self.schedule)
+        self._resumption.take_history(desk, message, self.day.schedule)
         done = len(self.desks) - len(self.warm_left)
         self.bus.emit(WarmupProgress(desk.symbol, desk.candles, desk.required, done, len(self.desks)))
         if not self.warm_left:
@@ -297,9 +297,8 @@ class TradingEngine:
             for bar in batch.bars:
                 if bar.symbol in self.manager.books and bar.symbol not in self.desks:
                     self.portfolio.mark(bar.symbol, bar.close)
-        if self.market.bars(batch) and self.breaker.day_start_equity is None:
-            self.breaker.first_delivery(self.portfolio.equity())
-            self._save_breaker()
+        if self.market.bars(batch):
+            self.ledger.first_delivery()
 
     def _answer(self, query: Query) -> None:
         if not query.future.set_running_or_notify_cancel():
@@ -341,10 +340,12 @@ class TradingEngine:
         self.gateway.answered(snapshot.request_id)
         starting = self._phase == "reconciling"
         sure = self.reconciler.compare(snapshot, starting=starting)
-        self._cash_known = self._cash_known or sure
-        self._say_account()
-        if self._final_check == snapshot.request_id and sure:
-            self._stop(snapshot)
+        self.ledger.cash_known = self.ledger.cash_known or sure
+        self.ledger.say_account()
+        verdict = self.shutdown.verified(snapshot) if sure else None
+        if verdict is not None:
+            self._set_state(EngineState.STOPPED, verdict)
+            self.gateway.commit()
             return
         if sure and snapshot.request_id >= self._news_lost:
             self._news_lost = 0
@@ -401,10 +402,7 @@ class TradingEngine:
 
     def _resume(self, command: Resume) -> None:
         if command.reset_breaker:
-            trip = self.breaker.reset()
-            if trip is not None:
-                self._say_reset(trip)
-                self._save_breaker()
+            self.ledger.reset()
         if self.paused:
             self.paused = ""
             self._recorder.latch("paused", None)
@@ -450,15 +448,15 @@ class TradingEngine:
             case Alarm.ENTRY_EXPIRY:
                 self.market.entry_expiry(str(key))
             case Alarm.SESSION_OPEN:
-                self._open_session()
+                self.day.open()
             case Alarm.CUT_OFF:
-                self.manager.withdraw_all_entries("no entries before the close")
+                self.day.cut_off()
             case Alarm.FLATTEN:
-                self._close_day()
+                self.day.close_positions()
             case Alarm.ESCALATE:
-                self._escalate()
+                self.day.escalate()
             case Alarm.SESSION_CLOSE:
-                self._close_session()
+                self.day.close()
             case Alarm.REQUEST_TIMEOUT:
                 self._request_timed_out(int(key))
             case Alarm.ORDER_FOLLOW_UP:
@@ -503,15 +501,14 @@ class TradingEngine:
             if quiet or self._phase == "reconciling":
                 return
         number = self.gateway.query_snapshot()
-        if self._final_check is not None:
-            self._final_check = number
+        self.shutdown.asked_again(number)
         if self._news_lost:
             self._news_lost = number
 
     def _next(self, interval: timedelta) -> datetime:
         """When something regular happens next."""
-        if self.config.skip_nights and self.schedule is None and self.next_session is not None:
-            return self.next_session.open + interval
+        if self.config.skip_nights and self.day.next_session is not None:
+            return self.day.next_session.open + interval
         return self.clock.now() + interval
 
     def _heartbeat(self) -> None:
@@ -519,161 +516,50 @@ class TradingEngine:
         self.timers.set(self._next(self.config.heartbeat), Alarm.HEARTBEAT)
         self.bus.emit(Heartbeat((now - self.started).total_seconds(), 0, 0.0))
 
-    # ---- the day ---------------------------------------------------------------------------------
+    # ---- the day and the account -----------------------------------------------------------------
 
-    def _find_session(self, now: datetime) -> None:
-        today = self.calendar.session_on(now.date())
-        if today is not None and today.contains(now):
-            self._enter_session(today)
-            return
-        self.next_session = (
-            today if today is not None and now < today.open else self.calendar.next_session(now.date())
-        )
-        self.manager.start_session(self.next_session.date)
-        self.timers.set(self.next_session.open, Alarm.SESSION_OPEN)
-
-    def _enter_session(self, session: Session) -> None:
-        schedule = Schedule.of(session, self.config.session)
-        self.schedule, self.next_session = schedule, None
-        self.manager.start_session(session.date)
-        for moment, alarm in (
-            (schedule.no_entries_from, Alarm.CUT_OFF),
-            (schedule.flatten_at, Alarm.FLATTEN),
-            (schedule.escalate_at, Alarm.ESCALATE),
-            (session.close, Alarm.SESSION_CLOSE),
-        ):
-            # What an earlier run has done already is done again at once: it may have been interrupted.
-            self.timers.set(max(moment, self.clock.now()), alarm)
-        self.market.start_session(schedule)
-        self.bus.emit(
-            SessionChanged(
-                session.date.isoformat(), session.open, session.close, schedule.no_entries_from,
-                schedule.flatten_at,
-            )
-        )  # fmt: skip
-
-    def _open_session(self) -> None:
-        session, self.next_session = self.next_session, None
-        if session is None:
-            return
-        self.manager.forget_ended()
+    def _session_opened(self, session: Session) -> None:
         self.news.forget()
-        self._enter_session(session)
         self.risk.start_session()
         self._resumption.exits.clear()
-        self.realized = ZERO
-        trip = self.breaker.start_session()
-        if trip is not None:
-            self._say_reset(trip)
-        self._recorder.latch("breaker", None)
-        self._update_state("the session has opened")
+        self.ledger.session = session.date
+        self.ledger.start_session()
 
-    def _close_day(self) -> None:
-        """Before the close: every position whose strategy wants it is sold."""
-        self._closing = True
-        self._update_state("end of day")
-        for symbol in sorted(self.manager.books):
-            if self._must_be_flat(symbol):
-                self.manager.close(symbol, TradeReason.END_OF_DAY)
+    def _session_closed(self, session: Session) -> bool:
+        """Whether there is to be another one."""
+        self.ledger.check()
+        self.ledger.session = None
+        last = self.config.last_session
+        if last is not None and session.date >= last:
+            self.shut_down(Shutdown("the last session is over"))
+            return False
+        return True
+
+    def _trade_closed(self, trade: ClosedTrade) -> None:
+        self._resumption.exits[trade.symbol] = trade.exit_time
+        self.ledger.count(trade)
+        self.market.trade_closed(trade.symbol, trade.exit_time)
+        self.ledger.check_streak()
 
     def _keep_closing(self) -> None:
         """What is bought after all was told to close (by an entry that was thought lost) is closed, too."""
-        closing_all = self._shutdown is not None and self._shutdown.positions == "close"
+        closing_all = self.shutdown.closes_all
         reason = TradeReason.SHUTDOWN if closing_all else TradeReason.END_OF_DAY
         for symbol in sorted(self.portfolio.positions):
-            must = closing_all or (self._closing and self._must_be_flat(symbol))
+            must = closing_all or (self.day.closing and self.day.must_be_flat(symbol))
             if must and self.manager.books[symbol].exit_reason is None:
                 self.manager.close(symbol, reason)
 
-    def _escalate(self) -> None:
-        """One minute left: whatever has not been sold is tried again at once, and said aloud."""
-        left = [s for s in sorted(self.portfolio.positions) if self._must_be_flat(s)]
-        if left:
-            self.bus.emit(
-                ErrorOccurred(
-                    "end of day", f"still open one minute before the close: {', '.join(left)}", None
-                )
-            )
-            self._close_day()
-            self.manager.push()
-
-    def _must_be_flat(self, symbol: str) -> bool:
-        desk, position = self.desks.get(symbol), self.portfolio.positions.get(symbol)
-        if desk is None or desk.force_close_eod:
-            return True
-        # A strategy that leaves positions overnight cannot say so for another's.
-        return position is not None and position.strategy != desk.strategy.name
-
-    def _close_session(self) -> None:
-        self.market.end_session()
-        self._check_breaker()
-        self._closing = False
-        schedule, self.schedule = self.schedule, None
-        left = [s for s in sorted(self.portfolio.positions) if self._must_be_flat(s)]
-        if left:
-            self.bus.emit(ErrorOccurred("end of day", f"open after the close: {', '.join(left)}", None))
-        if schedule is None:
-            return
-        last = self.config.last_session
-        if last is not None and schedule.session.date >= last:
-            self.shut_down(Shutdown("the last session is over"))
-            return
-        self.next_session = self.calendar.next_session(schedule.session.date)
-        self.manager.start_session(self.next_session.date)
-        self.timers.set(self.next_session.open, Alarm.SESSION_OPEN)
-        self._update_state("the session has closed")
-
-    # ---- breaker and account ---------------------------------------------------------------------
-
-    def _trade_closed(self, trade: ClosedTrade) -> None:
-        self.realized += trade.pnl
-        self._resumption.exits[trade.symbol] = trade.exit_time
-        self.breaker.count(trade)
-        self._save_breaker()
-        self.market.trade_closed(trade.symbol, trade.exit_time)
-        # The day's loss is judged when the instant is over, and with it every symbol's new close is known.
-        self._tripped(self.breaker.check_streak())
-
-    def _check_breaker(self) -> None:
-        self._tripped(self.breaker.check(self.portfolio.equity()))
-
-    def _tripped(self, trip: Trip | None) -> None:
-        if trip is not None:
-            self._save_breaker()
-            self.bus.emit(CircuitBreakerTripped(trip.rule, trip.value, trip.limit))
-            self.manager.withdraw_all_entries("circuit breaker")
-
-    def _say_reset(self, trip: Trip) -> None:
-        self.bus.emit(CircuitBreakerReset(trip.rule, trip.value, trip.limit))
-
-    def _save_breaker(self) -> None:
-        if self.schedule is not None:
-            self._recorder.latch("breaker", self.breaker.dump(self.schedule.session.date.isoformat()))
-
-    def _say_account(self) -> None:
-        if not self._cash_known:
-            return
-        equity = self.portfolio.equity()
-        event = AccountUpdated(equity, self.portfolio.cash, self.buying_power, self.breaker.day_pnl(equity))
-        if event != self._said_account:
-            self._said_account = event
-            self.bus.emit(event)
-
-    @property
-    def buying_power(self) -> Decimal:
-        """The broker's figure where it gives one that moves with each fill, else our cash."""
-        return self.portfolio.cash
-
     def entries_allowed(self) -> bool:
         """Whether a new position may be opened now."""
-        schedule = self.schedule
+        schedule = self.day.schedule
         return (
             self._phase == "trading"
             and schedule is not None
             and self.clock.now() < schedule.no_entries_from
             and not self.paused
-            and not self._closing
-            and self._shutdown is None
+            and not self.day.closing
+            and not self.shutdown.begun
             and self.breaker.trip is None
             and not self._news_lost
             and self.gateway.journal_ok
@@ -683,34 +569,33 @@ class TradingEngine:
     def end_instant(self) -> None:
         """Everything of this instant has been handled (DESIGN §9): check, publish, make durable."""
         if self._phase == "trading":
-            if self.breaker.trip is None and self.schedule is not None:
-                self._check_breaker()
+            self.ledger.check()
             if self.portfolio.positions:
-                self._say_account()
+                self.ledger.say_account()
         if self.manager.touched:
             for symbol in sorted(self.manager.touched):
                 desk = self.desks.get(symbol)
                 if desk is not None and desk.shown is not None:
                     self.market.show(desk)
             self.manager.touched.clear()
-        if self.portfolio.positions and (self._closing or self._shutdown is not None):
+        if self.portfolio.positions and (self.day.closing or self.shutdown.begun):
             self._keep_closing()
         self.gateway.flush()
         self.gateway.commit()
         self.gateway.flush()  # a journal that has just failed takes the entries off
-        if self._shutdown is not None and self.state is not EngineState.STOPPED:
-            self._advance_shutdown()
+        if self.shutdown.begun and not self.stopped and self._phase != "reconciling":
+            self.shutdown.advance()
 
     # ---- states ----------------------------------------------------------------------------------
 
     def _update_state(self, reason: str) -> None:
-        if self._phase != "trading" or self._shutdown is not None:
+        if self._phase != "trading" or self.shutdown.begun:
             return
         if self.paused:
             self._set_state(EngineState.PAUSED, self.paused)
-        elif self.schedule is None:
+        elif self.day.schedule is None:
             self._set_state(EngineState.MARKET_CLOSED, reason)
-        elif self._closing:
+        elif self.day.closing:
             self._set_state(EngineState.CLOSING, reason)
         else:
             self._set_state(EngineState.RUNNING, reason)
@@ -725,57 +610,22 @@ class TradingEngine:
 
     def shut_down(self, command: Shutdown) -> None:
         """Begin the graceful shutdown; a second command changes nothing."""
-        if self._shutdown is not None:
+        if self.shutdown.begun:
             return
-        policy = command.positions or self.config.shutdown_positions
-        reason = command.reason
-        if self.schedule is None and self.portfolio.positions and policy == "close":
-            policy = "keep"
-            reason = f"{reason}; the market is closed, positions are kept with their stops"
-        self._shutdown = Shutdown(command.reason, policy)
+        reason = self.shutdown.begin(
+            command, self.config.shutdown_positions, market_open=self.day.schedule is not None
+        )
         self._set_state(EngineState.SHUTTING_DOWN, reason)
         self.timers.set(self.clock.now() + self.config.shutdown_deadline, Alarm.SHUTDOWN_DEADLINE)
         if self._phase != "reconciling":  # nothing is sold before the broker has said what there is
-            self._begin_closing()
-
-    def _begin_closing(self) -> None:
-        self.manager.withdraw_all_entries("shutting down")
-        if self._shutdown is not None and self._shutdown.positions == "close":
-            for symbol in sorted(self.manager.books):
-                self.manager.close(symbol, TradeReason.SHUTDOWN)
-
-    def _advance_shutdown(self) -> None:
-        """Once everything is closed, or kept safely, ask the broker a last time."""
-        if self._final_check is not None or self.gateway.busy or self._phase == "reconciling":
-            return
-        if self.settled:
-            self._final_check = self.gateway.query_snapshot()
-            self.gateway.flush()
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing of ours is under way and every share that stays is protected."""
-        if self._shutdown is not None and self._shutdown.positions == "keep":
-            entries = any(True for _ in self.manager.pending_entries())
-            return not entries and not any(True for _ in self.manager.unprotected())
-        return self.manager.flat
-
-    def _stop(self, snapshot: BrokerSnapshot) -> None:
-        kept = self._shutdown is not None and self._shutdown.positions == "keep"
-        held = {position.symbol for position in snapshot.positions} - set(self.reconciler.external_shares)
-        if held and not (kept and self.settled):
-            self._final_check = None  # something came in between: go on closing
-            return
-        if kept and held:
-            self.state_reason = f"positions kept with their stops: {', '.join(sorted(held))}"
-        self._set_state(EngineState.STOPPED, self.state_reason if kept and held else "")
-        self.gateway.commit()
+            self.shutdown.close_positions()
 
     def _give_up(self) -> None:
         """The shutdown has taken too long: stop, and say exactly what is left for a person to look at."""
-        left = [f"{p.qty} {p.symbol}" for p in self.portfolio.positions.values()]
-        left += [f"order {o.spec.client_order_id}" for o in self.manager.registry.live()]
+        if self.stopped:
+            return
+        left = self.shutdown.left_behind()
         self.exit_code = 4
-        self.bus.emit(ErrorOccurred("shutdown", f"left behind: {', '.join(left) or 'unverified'}", None))
-        self._set_state(EngineState.STOPPED, f"left behind: {', '.join(left) or 'unverified'}")
+        self.bus.emit(ErrorOccurred("shutdown", left, None))
+        self._set_state(EngineState.STOPPED, left)
         self.gateway.commit()

@@ -20,7 +20,7 @@ KEYS: Final[tuple[Binding, ...]] = (
     _key("p", "pause", "pause", "Pause", "Pause or resume entries; exits and stops stay active"),
     _key("x", "close_position", "close", "Close", "Close the selected position; asks first"),
     _key("c", "cancel_order", "cancel", "Cancel", "Cancel the selected working entry"),
-    _key("slash", "find", "find", "Find", "Find in the table that has the focus"),
+    _key("slash", "find", "find", "Find", "Find in the focused table, else in the watchlist"),
     *(
         _key(str(number), f"pane({number})", f"pane.{number}", "Pane", f"Go to: {name}")
         for number, name in enumerate(PANES, 1)

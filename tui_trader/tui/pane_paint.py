@@ -96,7 +96,7 @@ class PanePainter:
         working = len(picture.live_orders)
         title = f"3 Positions {len(held)}" if held else "3 Positions"
         if working and not self._panes.orders.display:
-            title += f" · {working} working orders"
+            title += f" · {working} working {'order' if working == 1 else 'orders'}"
         self._panes.entitle(self._panes.positions, title)
 
     def _paint_orders(self, model: ViewModel, palette: Palette) -> None:

@@ -361,3 +361,11 @@ async def test_a_stale_row_is_seen_with_the_terminals_own_colours() -> None:
         await pilot.pause()
         assert all(segment.style and segment.style.dim for segment in app.table.render_line(2))
         assert not any(segment.style and segment.style.dim for segment in app.table.render_line(1))
+
+
+async def test_columns_end_before_the_scrollbar() -> None:
+    app = TableApp([row(f"S{number}", number) for number in range(20)])
+    async with app.run_test(size=(29, 5)) as pilot:
+        await pilot.pause()
+        assert app.table.show_vertical_scrollbar
+        assert app.lines()[0].startswith(" SYM      LAST SIGNAL    AGE")

@@ -55,7 +55,8 @@ class QuitScreen(ModalScreen[PositionsPolicy | None]):
             f"{clean(position.symbol)} {position.qty} shares, {signed(position.unrealized_pnl)}"
             for position in picture.positions.values()
         ]
-        lines.append(f"{len(picture.live_orders)} working orders")
+        working = len(picture.live_orders)
+        lines.append(f"{working} working {'order' if working == 1 else 'orders'}")
         self.query_one("#state", Static).update(Content("\n".join(lines)))
         naked = picture.unprotected
         self.query_one("#keep").set_class(bool(naked), "-off")

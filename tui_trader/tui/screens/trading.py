@@ -144,9 +144,7 @@ class TradingScreen(Screen[None]):
                 return bool(picture.positions)
             if action == "cancel_order":
                 return bool(picture.live_orders)
-        if action == "find":
-            return isinstance(self.focused, LiveTable)
-        if action in ("symbol", "copy"):
+        if action in ("symbol", "copy", "find"):
             return link is not None
         return True
 
@@ -266,9 +264,7 @@ class TradingScreen(Screen[None]):
             chart.action_scroll_pages(by)
 
     async def action_find(self) -> None:
-        if not isinstance(self.focused, LiveTable):
-            return
-        self._find_in = self.focused
+        self._find_in = self.focused if isinstance(self.focused, LiveTable) else self.panes.watchlist
         if self._find is None:
             from textual.widgets import Input
 
