@@ -30,7 +30,7 @@ from tui_trader.core.events import (
     WarmupProgress,
 )
 from tui_trader.core.orders import OrderState, OrderType, Role, Side
-from tui_trader.tui.picture import Part
+from tui_trader.tui.parts import Part
 from tui_trader.tui.view_model import ViewModel
 
 

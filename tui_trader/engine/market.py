@@ -141,15 +141,22 @@ class MarketDesk:
         if not todo:
             return False
         now = self._clock.now()
+        on_time = now - MINUTE  # the stamp of a bar that comes when it should
+        armed: datetime | None = None
         while todo:
             desk, item = todo.popleft()
             if isinstance(item, Candle):
                 self._candle(desk, item)
-            elif item.timestamp + MINUTE == now or not desk.too_late(item, now):
+            elif item.timestamp == on_time or not desk.too_late(item, now):
                 closed = desk.aggregator.add(item)
-                self._arm_timeout(desk)
-                if closed:
-                    todo.extendleft((desk, candle) for candle in reversed(closed))
+                end = desk.aggregator.window_end
+                if end is not None and end != armed:
+                    armed = end
+                    self._arm_timeout(desk)
+                if not closed:
+                    continue
+                todo.extendleft((desk, candle) for candle in closed[:0:-1])
+                self._candle(desk, closed[0])
             if sending():
                 break
         return True

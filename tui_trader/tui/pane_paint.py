@@ -16,7 +16,8 @@ from tui_trader.tui.glyphs import GlyphSet
 from tui_trader.tui.link import EngineLink
 from tui_trader.tui.palette import Palette
 from tui_trader.tui.panes import Panes
-from tui_trader.tui.picture import Part, Picture
+from tui_trader.tui.parts import Part
+from tui_trader.tui.picture import Picture
 from tui_trader.tui.view_model import ViewModel
 from tui_trader.tui.widgets.chart_render import FillMark
 from tui_trader.tui.widgets.chart_scale import candle_minutes

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import Enum, auto
 from typing import Any, Final
 
 from tui_trader.core.events import (
@@ -45,24 +44,13 @@ from tui_trader.engine.handle import (
 )
 from tui_trader.tui.day import EquityDay, Scorecard, SymbolLine
 from tui_trader.tui.flatten_plan import FlattenPlan, flatten_plan
+from tui_trader.tui.parts import Part
 from tui_trader.venues.base import Mode
 
 _BAR_LENGTH: Final = timedelta(minutes=1)
 _FINISHED_SHOWN: Final = 30
 _NO_MONEY: Final = AccountView(*(ZERO,) * 9)
 _NO_BREAKER: Final = BreakerView(False, "", ZERO, ZERO, 0, 0)
-
-
-class Part(Enum):
-    """A part of the screen that can need repainting."""
-
-    WATCH = auto()
-    CHART = auto()
-    POSITIONS = auto()
-    ORDERS = auto()
-    ROUTES = auto()
-    RISK = auto()
-    EQUITY = auto()
 
 
 class Picture:
@@ -291,15 +279,9 @@ class Picture:
 
     def _on_candle(self, event: CandleClosed, time: datetime) -> None:
         row = CandleRow(
-            event.timestamp,
-            event.open,
-            event.high,
-            event.low,
-            event.close,
-            event.volume,
-            event.sma_fast,
+            event.timestamp, event.open, event.high, event.low, event.close, event.volume, event.sma_fast,
             event.sma_slow,
-        )
+        )  # fmt: skip
         self.new_candles.append((event.symbol, row))
 
     def _on_order(self, event: OrderStateChanged, time: datetime) -> None:

@@ -15,7 +15,8 @@ from typing import Final
 from tui_trader.core.events import BarReceived, CandleClosed, OrderFilled, Published, TradeClosed
 from tui_trader.engine.handle import CandleRow, EngineInfo, EngineSnapshot
 from tui_trader.tui.log_text import LogEntry, log_entry
-from tui_trader.tui.picture import Part, Picture
+from tui_trader.tui.parts import Part
+from tui_trader.tui.picture import Picture
 
 _LOG_BACKLOG: Final = 2000  # lines kept for the next flush: a burst beyond it shows its newest
 _REPLAY_LIMIT: Final = 20_000

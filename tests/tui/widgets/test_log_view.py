@@ -28,10 +28,21 @@ async def test_an_entry_is_one_line_cut_with_a_mark() -> None:
         app.log_view.append_lines([line(1), line(2, "WARN", "", "a text that is longer than the line")])
         await pilot.pause()
         assert app.lines() == [
+            "13:45:54 I SIGNAL  AAPL  number 1",
+            "13:45:54 W SIGNAL        a text that is longer th…",
+            "",
+            "",
+        ]
+
+
+async def test_with_room_levels_are_written_out() -> None:
+    app = LogApp()
+    async with app.run_test(size=(60, 4)) as pilot:
+        app.log_view.append_lines([line(1), line(2, "WARN", "", "a text")])
+        await pilot.pause()
+        assert app.lines()[:2] == [
             "13:45:54 INFO  SIGNAL  AAPL  number 1",
-            "13:45:54 WARN  SIGNAL        a text that is longe…",
-            "",
-            "",
+            "13:45:54 WARN  SIGNAL        a text",
         ]
 
 

@@ -187,10 +187,6 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             self._empty = text
             self._redraw()
 
-    def set_glyphs(self, name: GlyphName) -> None:
-        self._glyphs = glyph_set(name)
-        self._redraw()
-
     @property
     def symbol(self) -> str:
         return self._symbol

@@ -59,7 +59,6 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     }
     LiveTable > .live-table--header { color: $text-muted; text-style: bold; }
     LiveTable > .live-table--row { color: $foreground; }
-    LiveTable > .live-table--odd { color: $foreground; }
     LiveTable > .live-table--dim { color: $text-muted; }
     LiveTable > .live-table--cursor { text-style: bold; }
     LiveTable:focus > .live-table--cursor { background: $primary 30%; text-style: bold; }
@@ -141,12 +140,6 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         if content != self._note:
             self._note = content
             self._show_subtitle()
-
-    def set_glyphs(self, name: GlyphName) -> None:
-        self._glyphs = glyph_set(name)
-        self._show_subtitle()
-        self._drop_strips()
-        self.refresh()
 
     def sort_by(self, key: str | None, *, descending: bool = False) -> None:
         """Order by the column of that key; None keeps the order in which rows are given."""

@@ -150,12 +150,6 @@ class LogView(Widget, can_focus=True):
         else:
             self.refresh()
 
-    def set_glyphs(self, name: GlyphName) -> None:
-        self._glyphs = glyph_set(name)
-        self._strips.clear()
-        self._show_subtitle()
-        self.refresh()
-
     def clear_lines(self) -> None:
         self._lines.clear()
         self._refilter()
