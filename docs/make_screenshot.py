@@ -69,10 +69,9 @@ class StillEngine:
         self._stepper.step(time)
 
     def worth_a_picture(self) -> bool:
-        engine = self._run.engine
-        if engine.schedule is None or engine.clock.now() < engine.schedule.session.open + _NOT_BEFORE:
+        view = self.snapshot().result()
+        if view.session is None or view.time < view.session.open + _NOT_BEFORE:
             return False
-        view = snapshot_of(engine, _SPEED)
         armed = any(symbol.state is SymbolState.ARMED for symbol in view.symbols)
         protected = all(position.stop_working for position in view.positions)
         return armed and protected and len(view.positions) >= 3

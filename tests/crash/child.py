@@ -28,6 +28,7 @@ from tui_trader.engine.inbox import Message
 from tui_trader.engine.nyse import NyseCalendar
 from tui_trader.engine.reconciler import Reconciler
 from tui_trader.engine.stepper import Stepper
+from tui_trader.engine.trading_day import TradingDay
 from tui_trader.engine.trading_engine import TradingEngine
 from tui_trader.errors import TuiTraderError
 from tui_trader.journal.store import Journal
@@ -60,10 +61,12 @@ class Job:
     options: RunOptions
     point: str = ""
     nth: int = 1
+    blow: int = signal.SIGKILL  # what happens there
     flatten_at_step: int = 0  # flatten everything at this instant of the run, counted from 1
     signals: tuple[tuple[int, int], ...] = ()  # (instant, signal) to send to itself
     said: Path | None = None  # gets what the program prints on standard error
-    states: Path | None = None  # where to write what the engine knows: after its start and each instant
+    states: Path | None = None  # where to write what the engine knows, see ``record_states``
+    instants: frozenset[int] = frozenset()
     journal_fails: tuple[int, int] = (0, 0)  # commits that fail as on a full disk, counted from 1
 
 
@@ -81,6 +84,8 @@ def play(job: Job) -> None:
     except TuiTraderError as error:
         print(error, file=sys.stderr, flush=True)
         code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
     sys.stdout.flush()
     os._exit(code)  # nothing of the forking process may run at exit
 
@@ -94,7 +99,7 @@ class _Probes:
     def hit(self, point: str) -> None:
         self._passed[point] += 1
         if point == self._job.point and self._passed[point] == self._job.nth:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._job.blow)
 
     def around(self, owner: type, name: str, point: str) -> None:
         """Probes before and after every call of a method."""
@@ -117,7 +122,7 @@ class _Probes:
             (Reconciler, "rebuild", "rebuilding"),
             (TradingEngine, "_after_reconciling", "reconciling"),
             (TradingEngine, "_after_warmup", "warm-up"),
-            (TradingEngine, "_close_day", "end of day"),
+            (TradingDay, "close_positions", "end of day"),
             (SimBroker, "end_session", "close"),
             (SimBroker, "start_session", "night"),
             (SimulatedExchange, "checkpoint", "checkpoint"),
@@ -131,7 +136,7 @@ class _Probes:
         Watch(Path(self._job.options.state_dir or "."), self).install()
         self._act_at_steps()
         if self._job.states is not None:
-            record_states(self._job.states)
+            record_states(self._job.states, self._job.instants)
 
     def _probe_journal(self) -> None:
         intent, commit, hit = Journal.intent, Journal.commit, self.hit
@@ -323,9 +328,10 @@ class Watch:
             file.write(text + "\n")
 
 
-def record_states(path: Path) -> None:
-    """Write what decisions depend on as a line of JSON, after the start and after every instant."""
+def record_states(path: Path, instants: frozenset[int]) -> None:
+    """Write what decisions depend on as lines of JSON: after the start, those instants, and every close."""
     start, step = Stepper.start, Stepper.step
+    steps = 0
 
     def write(stepper: Stepper) -> None:
         with path.open("a") as file:
@@ -336,8 +342,12 @@ def record_states(path: Path) -> None:
         write(stepper)
 
     def stepped(stepper: Stepper, moment: datetime) -> None:
+        nonlocal steps
+        steps += 1
         step(stepper, moment)
-        write(stepper)
+        session = CALENDAR.session_on(moment.date())
+        if steps in instants or (session is not None and moment == session.close):
+            write(stepper)
 
     _put(Stepper, "start", started)
     _put(Stepper, "step", stepped)
@@ -345,12 +355,12 @@ def record_states(path: Path) -> None:
 
 def state_of(engine: TradingEngine) -> dict[str, Any]:
     """Everything that the engine's next decisions depend on."""
-    session = engine.schedule.session.date.isoformat() if engine.schedule is not None else ""
+    session = engine.day.schedule.session.date.isoformat() if engine.day.schedule is not None else ""
     return {
         "time": engine.clock.now(),
         "cash": engine.portfolio.cash,
         "paused": engine.paused,
-        "entries": sorted(engine.risk._entries.items()),
+        "entries": sorted(engine.risk._entries.items()) if session else [],  # they end with the day
         "breaker": engine.breaker.dump(session),
         "positions": sorted((p.symbol, p.qty, p.entry_time) for p in engine.portfolio.positions.values()),
         "desks": {symbol: _state_of_desk(engine, symbol) for symbol in engine.desks},
@@ -360,14 +370,17 @@ def state_of(engine: TradingEngine) -> dict[str, Any]:
 def _state_of_desk(engine: TradingEngine, symbol: str) -> dict[str, Any]:
     desk, book = engine.desks[symbol], engine.manager.books[symbol]
     forming = desk.aggregator
+    trading = engine.day.schedule is not None
+    # While its position is being sold a strategy is not asked any more.
+    asked = symbol in engine.portfolio.positions and book.exit_reason is None
     return {
-        "strategy": _fields(desk.strategy) if symbol in engine.portfolio.positions else None,
+        "strategy": _fields(desk.strategy) if asked else None,
         "indicators": {name: round(value, 9) for name, value in desk.calculator.now.items()},
         "before": {name: round(value, 9) for name, value in desk.calculator.before.items()},
         "forming": None if forming.window_end is None else [str(getattr(forming, n)) for n in _FORMING],
         "volumes": list(desk.volumes),
         "last": desk.last,
-        "since exit": [desk.exit_stamp, desk.since_exit if desk.exit_stamp else 0],
+        "since exit": [desk.exit_stamp, desk.since_exit] if desk.exit_stamp and trading else None,
         "waiting": None if book.entry is None else [desk.signal_end, desk.waited],
         "protect at": book.protect_at,
         "leaving": book.exit_reason,

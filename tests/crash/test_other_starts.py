@@ -123,6 +123,27 @@ def test_a_second_interrupt_ends_the_process_at_once_and_nothing_is_lost(tmp_pat
     prove(case)
 
 
+@pytest.mark.parametrize(
+    ("point", "code"),
+    [
+        ("before new book", 130), ("after new market", 130), ("before engine start", 0),
+        ("after rebuilding", 0), ("before warm-up", 0), ("after warm-up", 0),
+    ],
+)  # fmt: skip
+def test_an_interrupt_during_the_start_ends_the_run_quietly(tmp_path: Path, point: str, code: int) -> None:
+    case = new_case(tmp_path)
+    assert case.run(point="after checkpoint", nth=34) == KILLED
+    if code == 130:
+        case = new_case(tmp_path / "fresh")
+    case.run(point=point, blow=signal.SIGINT)
+    assert case.runs[-1] == code
+    assert case.said() == ""
+    if code == 0:
+        prove(case)  # what was open has been closed
+    case.run()
+    prove(case)
+
+
 def test_a_run_that_was_stopped_begins_a_new_market(tmp_path: Path) -> None:
     case = new_case(tmp_path)
     case.run(signals=((34, signal.SIGTERM),))

@@ -118,6 +118,14 @@ async def test_chart_keys_work_from_any_pane() -> None:
         assert chart.following
 
 
+async def test_keys_typed_ahead_zoom_the_pane_they_name() -> None:
+    for size, key, name in (((120, 40), "5", "log"), ((80, 24), "4", "orders")):
+        async with running(size=size) as pilot:
+            await pilot.press(key, "z")
+            await settle(pilot)
+            assert [pane.id for pane in trading(pilot.app).panes.numbered if pane.display] == [name]
+
+
 async def test_find_selects_and_types_freely() -> None:
     async with running() as pilot:
         watchlist = trading(pilot.app).panes.watchlist

@@ -69,18 +69,18 @@ def is_flat(text: str) -> bool:
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
 def test_the_life_of_a_trade_can_be_seen(start: Start, width: int, height: int) -> None:
-    run = start("--venue", "sim", *LIVELY, "--speed", "120", width=width, height=height)
-    run.see("armed", "SIGNAL")
-    run.see("LONG", "bought", "long")
+    run = start("--venue", "sim", *LIVELY, width=width, height=height)
+    run.see("armed")
+    run.see("LONG", "long")
     if width > 80:
         run.see("stop", "working")
     else:
-        run.type("4")
-        run.see("stop", "working")
-        run.type("0")
-    run.type(">>>")
-    run.see("TRADE", "closed @", seconds=30)
-    run.type("q")
+        run.type("4")  # where both do not fit, orders stand in the log's place
+        run.see("4 Orders", "stop", "working")
+    run.type(">>>>5z")
+    # The log alone, so that nothing scrolls out of sight before it is looked at.
+    run.see("SIGNAL", "bought", "stop sell", "accepted", "TRADE", "closed @")
+    run.type("0q")
     run.see("Quit")
 
 

@@ -11,11 +11,11 @@ from tui_trader.core.candles import CANDLE_GRACE, Candle, CandleAggregator
 from tui_trader.core.events import SymbolState
 from tui_trader.core.indicators import IndicatorCalculator
 from tui_trader.core.rule import CandleView
+from tui_trader.engine.chart import ChartCandles
 from tui_trader.engine.handle import CandleRow
 from tui_trader.strategies.base import Strategy
 
 _NAN = float("nan")
-CHART_CANDLES = 1000
 _VOLUME_BARS = 20
 
 
@@ -40,7 +40,7 @@ class SymbolDesk:
         self.last: float | None = None
         self.last_bar: datetime | None = None
         self.reference: float | None = None  # the previous session's last close
-        self.chart: deque[CandleRow] = deque(maxlen=CHART_CANDLES)
+        self.chart = ChartCandles()
         self.quarantine = ""
         self.warm_error = ""
         self.shown: SymbolState | None = None
@@ -127,4 +127,5 @@ class SymbolDesk:
         unknown = [_NAN] * len(closes)
         fast, slow = series.get("sma_fast", unknown), series.get("sma_slow", unknown)
         rows = zip(starts, opens, highs, lows, closes, volumes, fast, slow, strict=True)
-        self.chart.extend(map(CandleRow._make, rows))
+        for row in rows:
+            self.chart.append(CandleRow(*row))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -44,7 +44,8 @@ _ADD_ORDER_EVENT: Final = """
     INSERT INTO order_events (book_id, client_order_id, time, state, filled_qty, broker_order_id, reason)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _ADD_FILL: Final = """
-    INSERT INTO fills (book_id, execution_id, client_order_id, time, symbol, side, qty, price, position_qty)
+    INSERT OR IGNORE INTO fills (book_id, execution_id, client_order_id, time, symbol, side, qty, price,
+                                 position_qty)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _ADD_TRADE: Final = """
     INSERT INTO trades (book_id, time, symbol, strategy, qty, entry_price, exit_price, entry_time, exit_time,
@@ -78,7 +79,39 @@ _ORDER: Final = """
            limit_price, stop_price, planned_stop, state, broker_order_id, reason
     FROM orders WHERE id = ?"""
 
+# The latest week's ids of a book, oldest first.
+_RECENT_ORDERS: Final = """
+    SELECT client_order_id, created FROM orders WHERE book_id = :book AND created >= (
+        SELECT date(MAX(created), '-7 days') FROM orders WHERE book_id = :book) ORDER BY created"""
+_RECENT_FILLS: Final = """
+    SELECT execution_id, time FROM fills WHERE book_id = :book AND time >= (
+        SELECT date(MAX(time), '-7 days') FROM fills WHERE book_id = :book) ORDER BY time"""
+
 T = TypeVar("T")
+
+
+class _RecentIds:
+    """Ids of the latest two days that had any, so that years of them do not fill the memory.
+
+    None that is older can come again: an order's id is made from its session, and a broker tells the fills
+    of the day.
+    """
+
+    def __init__(self, known: Iterable[tuple[str, str]] = ()) -> None:
+        self._day = ""
+        self._today: set[str] = set()
+        self._before: set[str] = set()
+        for identity, stamp in known:
+            self.add(identity, stamp)
+
+    def add(self, identity: str, stamp: str) -> None:
+        """``stamp`` is the stored time that the id belongs to."""
+        if stamp[:10] > self._day:
+            self._before, self._today, self._day = self._today, set(), stamp[:10]
+        self._today.add(identity)
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._today or identity in self._before
 
 
 class Journal:
@@ -92,9 +125,9 @@ class Journal:
         self._connection = connection
         self._path = path
         self._book = 0
-        # What was ever written in this book, kept here so that booking a fill works with a dead disk too.
-        self._order_ids: set[str] = set()
-        self._execution_ids: set[str] = set()
+        # What was written in this book, kept here so that booking a fill works with a dead disk too.
+        self._order_ids = _RecentIds()
+        self._execution_ids = _RecentIds()
         self._pending: dict[str, list[rows.Row]] = {
             _PUT_ORDER: [],
             _ADD_ORDER_EVENT: [],
@@ -138,8 +171,8 @@ class Journal:
         self._book = self._try(
             lambda: self._find_or_open_book(rows.storable(venue), rows.storable(account_id))
         )
-        self._order_ids = self._known("SELECT client_order_id FROM orders WHERE book_id = ?")
-        self._execution_ids = self._known("SELECT execution_id FROM fills WHERE book_id = ?")
+        self._order_ids = self._known(_RECENT_ORDERS)
+        self._execution_ids = self._known(_RECENT_FILLS)
         return self._book
 
     def begin_book(self, venue: str, account_id: str) -> int:
@@ -175,7 +208,7 @@ class Journal:
         self.order(record, record.created)
 
     def order(self, record: OrderRecord, time: datetime) -> None:
-        self._order_ids.add(record.spec.client_order_id)
+        self._order_ids.add(record.spec.client_order_id, rows.stamp(record.created))
         self._add(_PUT_ORDER, rows.order_row(self._book, record, time))
         self._add(_ADD_ORDER_EVENT, rows.order_event_row(self._book, record, time))
 
@@ -183,7 +216,7 @@ class Journal:
         identity = record.execution.execution_id
         if identity in self._execution_ids:
             return False
-        self._execution_ids.add(identity)
+        self._execution_ids.add(identity, rows.stamp(record.execution.time))
         self._add(_ADD_FILL, rows.fill_row(self._book, record))
         return True
 
@@ -251,8 +284,8 @@ class Journal:
         assert made is not None
         return made
 
-    def _known(self, query: str) -> set[str]:
-        return self._try(lambda: {row[0] for row in self._connection.execute(query, (self._book,))})
+    def _known(self, query: str) -> _RecentIds:
+        return self._try(lambda: _RecentIds(self._connection.execute(query, {"book": self._book})))
 
     def _recover(self, since: str) -> Recovered:
         read = self._connection.execute

@@ -58,6 +58,7 @@ class TradingScreen(Screen[None]):
         self._find: Input | None = None
         self._find_in: LiveTable | None = None
         self._painter: ScreenPainter | None = None
+        self._heading_for: Widget | None = None  # a pane that gets the focus once it is laid out
 
     def _size_classes(self, size: Size) -> list[str]:
         # Textual sets them once the screen is there, which would lay it out and paint it a second time.
@@ -238,13 +239,19 @@ class TradingScreen(Screen[None]):
         if pane in (self.panes.orders, self.panes.log_view):
             # Where both do not fit, the one that was asked for shows.
             self.set_class(pane is self.panes.orders, "-orders")
-        self.call_after_refresh(self._focus, pane)
+        if pane.is_on_screen:
+            self.set_focus(pane)
+        else:
+            self._heading_for = pane
+            self.call_after_refresh(self._focus, pane)
 
     def action_zoom(self) -> None:
+        # Keys typed ahead of the paint are about where they lead, not where the focus still is.
+        pane = self._heading_for or self.focused
         if self.has_class("-zoomed"):
             self.action_reset()
-        elif self.focused is not None and self.focused in self.panes.numbered:
-            self._zoom(self.focused)
+        elif pane is not None and pane in self.panes.numbered:
+            self._zoom(pane)
 
     def action_reset(self) -> None:
         self._zoom(None)
@@ -341,6 +348,7 @@ class TradingScreen(Screen[None]):
         self.call_after_refresh(self.paint)
 
     def _focus(self, pane: Widget) -> None:
+        self._heading_for = None
         if not pane.is_on_screen:
             # This size has no room for it beside the others.
             self._zoom(pane)

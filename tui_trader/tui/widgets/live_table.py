@@ -39,7 +39,6 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "live-table--header",
         "live-table--row",
-        "live-table--odd",
         "live-table--dim",
         "live-table--cursor",
         "live-table--empty",
@@ -347,10 +346,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _row_strip(self, index: int) -> Strip:
         row = self._model.rows[index]
-        if row.dim:
-            base = self._style("live-table--dim")
-        else:
-            base = self._style("live-table--odd" if index % 2 else "live-table--row")
+        base = self._style("live-table--dim" if row.dim else "live-table--row")
         # Stale means grey, whatever colours the cells bring.
         last = Style(color=base.color, dim=base.dim) if row.dim else Style.null()
         mark = " "
