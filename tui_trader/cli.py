@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has left; leave quietly, too.
         sys.stderr.close()
         return 0
+    except _OutputLostError as error:
+        print(f"{_PROG}: standard output cannot be written: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -81,19 +84,19 @@ def _money(text: str) -> Decimal:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
+    if not text.isascii() or not text.isdigit() or len(text) > 7 or not 0 < int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
 
 
 def _ticks(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 1000:
+    if not text.isascii() or not text.isdigit() or len(text) > 4 or int(text) > 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 1000")
     return int(text)
 
 
 def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) >= 2**63:
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 2**63:
         raise argparse.ArgumentTypeError(f"{text!r} is no seed: a whole number from 0")
     return int(text)
 
@@ -108,7 +111,7 @@ def _symbols(text: str) -> tuple[str, ...]:
 def _parser() -> _Parser:
     parser = _Parser(
         prog=_PROG,
-        description="Trades US equities by rule, on paper or live, in a terminal. "
+        description="Trades US equities by rule in a terminal, on a simulated market or recorded bars. "
         "Without a command it opens the screen (the same as `run`).",
     )
     parser.add_argument("--version", action="version", version=f"{_PROG} {__version__}")
@@ -138,7 +141,7 @@ def _parser() -> _Parser:
 
 def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
-        "--venue", choices=("sim", "replay", "alpaca"), help="default: alpaca with keys, else sim"
+        "--venue", choices=("sim", "replay", "alpaca"), help="default: sim (alpaca, once keys are configured)"
     )
     run.add_argument("--live", action="store_true", help="real money (Alpaca)")
     run.add_argument("--config", type=Path, metavar="FILE")
@@ -267,9 +270,28 @@ def _say(text: str) -> int:
 
 def _say_lines(lines: Iterable[str]) -> int:
     for line in lines:
-        print(line)
-    sys.stdout.flush()
+        _put(f"{line}\n")
+    _put("", flush=True)
     return 0
+
+
+class _OutputLostError(Exception):
+    """Standard output is closed or full."""
+
+
+def _put(text: str, *, flush: bool = False) -> None:
+    if sys.stdout is None:
+        raise _OutputLostError("it is closed")
+    try:
+        sys.stdout.write(text)
+        if flush:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Python would try again, and complain, at its end.
+        sys.stdout = None
+        raise _OutputLostError(error.strerror or "unknown error") from None
 
 
 _COMMANDS = {

@@ -50,6 +50,15 @@ class LoadedSettings:
     sources: dict[str, str]
     path: Path | None
 
+    def place_of(self, key: str) -> str:
+        """``key`` with the place it was set at, for an error's first words."""
+        at = next((self.sources[k] for k in self.sources if k == key or k.startswith(f"{key}.")), "default")
+        return key if at == "default" else f"{_place(at)}: {key}"
+
+
+def _place(source: str) -> str:
+    return re.sub(r":([0-9]+)$", r" line \1", source)
+
 
 def load_settings(
     path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]
@@ -252,7 +261,7 @@ def _explain(error: ErrorDetails, sources: Mapping[str, str], file: Path) -> str
     known = key
     while known and known not in sources:
         known = known.rpartition(".")[0]
-    place = re.sub(r":([0-9]+)$", r" line \1", sources.get(known, str(file)))
+    place = _place(sources.get(known, str(file)))
     if error["type"] == "extra_forbidden":
         parent, _, name = key.rpartition(".")
         section = parent.partition(".")[0]

@@ -79,10 +79,13 @@ class _Session:
 
     @property
     def exit_code(self) -> int:
-        return self._run.host.exit_code if self._run is not None else 0
+        if self._run is None:
+            return 0
+        return self._run.host.exit_code or int(self._run.lost_records)
 
     def end(self, *, forced: bool) -> None:
         """The screen has gone: see the engine to its end, however the screen ended."""
+        from tui_trader.engine.guard import described
         from tui_trader.engine.handle import Shutdown
 
         run = self._run
@@ -99,7 +102,7 @@ class _Session:
             self._control.stop()
         failure = run.host.failure
         if failure is not None:
-            print(f"tui-trader: the engine failed: {type(failure).__name__}: {failure}", file=sys.stderr)
+            print(f"tui-trader: the engine failed: {described(failure)}", file=sys.stderr)
         elif not ended and not forced:
             print(
                 f"tui-trader: the engine has not stopped after {_JOIN_S:.0f} s: look at the account",
@@ -110,6 +113,8 @@ class _Session:
             print(f"tui-trader: {run.engine.state_reason}", file=sys.stderr)
         if run.events_problem is not None:
             print(f"tui-trader: {run.events_problem}", file=sys.stderr)
+        if run.journal_problem:
+            print(f"tui-trader: records are missing: {run.journal_problem}", file=sys.stderr)
 
 
 def _peek(config_file: Path) -> dict[str, Any]:
@@ -120,7 +125,7 @@ def _peek(config_file: Path) -> dict[str, Any]:
 
     try:
         ui = tomllib.loads(config_file.read_text(encoding="utf-8")).get("ui", {})
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return ui if isinstance(ui, dict) else {}
 

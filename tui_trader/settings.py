@@ -186,7 +186,7 @@ class SessionSettings(Section):
 class RouteSettings(Section):
     """Which symbols trade by which strategy. Repeat the table for more; routes are counted from 1."""
 
-    scanner: Name = Field(default="static", description="what chooses the symbols")
+    scanner: Literal["static"] = Field(default="static", description="what chooses the symbols")
     symbols: Symbols = Field(
         default=(), description="symbols of the static scanner; each belongs to one route"
     )
@@ -307,4 +307,7 @@ def toml_value(value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
         case list() | tuple():
             return f"[{', '.join(map(toml_value, value))}]"
-    return str(value)
+    try:
+        return str(value)
+    except ValueError:  # Python does not write out integers of thousands of digits
+        return "a number of thousands of digits"

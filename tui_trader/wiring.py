@@ -35,7 +35,7 @@ from tui_trader.options import RunOptions
 from tui_trader.paths import default_config_path, default_state_dir
 from tui_trader.scanners.static import StaticScanner
 from tui_trader.strategies.base import Strategy
-from tui_trader.strategies.registry import find_strategy, strategy_config
+from tui_trader.strategies.registry import check_strategy, find_strategy, strategy_config
 from tui_trader.venues.base import Mode
 from tui_trader.venues.exchange.feed import Feed
 from tui_trader.venues.exchange.store import ExchangeStore
@@ -58,7 +58,11 @@ def settings_for(options: RunOptions, environ: Mapping[str, str]) -> LoadedSetti
         "routes.symbols": list(options.symbols) if options.symbols else None,
         "control.listen": options.control,
     }
-    return load_settings(options.config, environ, overrides)
+    loaded = load_settings(options.config, environ, overrides)
+    if loaded.settings.ui.keys:
+        place = loaded.place_of("ui.keys")
+        raise UsageError(f"{place}: keys cannot be changed in this version; remove the table")
+    return loaded
 
 
 def venue_for(options: RunOptions, loaded: LoadedSettings) -> str:
@@ -68,16 +72,21 @@ def venue_for(options: RunOptions, loaded: LoadedSettings) -> str:
     return "alpaca" if loaded.settings.alpaca.has_keys else "sim"
 
 
+def _checked_strategy(route: Route, symbol: str) -> Strategy:
+    return check_strategy(route.strategy, lambda: route.strategy(symbol, route.config))
+
+
 def routed_strategies(loaded: LoadedSettings) -> list[Strategy]:
     """One strategy a symbol, by the configured routes. Raises ``UsageError``."""
     folder = default_config_path().parent / "strategies"
     routes = []
     for number, route in enumerate(loaded.settings.routes, start=1):
-        strategy = find_strategy(route.strategy, folder)
-        config = strategy_config(strategy, route.config, f"routes.{number}.config")
+        where = f"routes.{number}"
+        strategy = find_strategy(route.strategy, folder, loaded.place_of(f"{where}.strategy"))
+        config = strategy_config(strategy, route.config, loaded.place_of(f"{where}.config"))
         routes.append(Route(StaticScanner(route.symbols), strategy, config))
     try:
-        return strategies_for(routes)
+        return strategies_for(routes, _checked_strategy)
     except SymbolClaimedTwice as error:
         raise UsageError(f"routes: {error}") from None
 
@@ -243,6 +252,11 @@ class Run:
     def control_listen(self) -> str:
         """Where the control API is to listen, or ``off``."""
         return self._loaded.settings.control.listen
+
+    @property
+    def lost_records(self) -> bool:
+        """Whether anything that was to be written down is missing."""
+        return bool(self.journal_problem) or self.events_problem is not None
 
     @property
     def events_problem(self) -> str | None:

@@ -129,7 +129,7 @@ class ControlApp:
         assert server is not None
 
         def connection() -> asyncio.Protocol:
-            if len(server.connections) >= self._limits.connections:
+            if len(server.connections) >= self._limits.connections and not self._make_room(server):
                 return _Refused()
             made = _Connection(
                 server,
@@ -174,6 +174,14 @@ class ControlApp:
         app.on_response_prepare.append(_add_headers)
         return app
 
+    def _make_room(self, server: web.Server) -> bool:
+        """Hang up on somebody who has not shown the token, so that one who holds it finds a place."""
+        for connection in server.connections:
+            if connection not in self._admitted and connection.transport is not None:
+                connection.transport.abort()
+                return True
+        return False
+
     def _drop_if_idle(self, connection: web.RequestHandler) -> None:
         if connection not in self._admitted and connection.transport is not None:
             connection.transport.close()
@@ -188,8 +196,12 @@ class ControlApp:
             if refusal is not None:
                 refusal.force_close()
                 return refusal
-            self._admitted.add(request.protocol)
             try:
+                if not self._gate.holds_token(request.headers.get("Authorization")):
+                    answer = await handler(request)
+                    answer.force_close()  # a stranger gets one answer and leaves
+                    return answer
+                self._admitted.add(request.protocol)
                 return await handler(request)
             except web.HTTPMethodNotAllowed as error:
                 return _error(405, "method not allowed", Allow=", ".join(sorted(error.allowed_methods)))

@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any, Final
 
-from tui_trader.engine.handle import Command, Flatten, Pause, PositionsPolicy, Resume, Shutdown
+from tui_trader.engine.handle import ASKED_TO_STOP, Command, Flatten, Pause, PositionsPolicy, Resume, Shutdown
 
 _SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9./-]{0,14}")
-_ORIGIN: Final = "asked through the control API"
+_ORIGIN: Final = ASKED_TO_STOP
 _FIELDS: Final = {"pause": (), "resume": (), "flatten": ("symbol",), "shutdown": ("positions",)}
 
 COMMANDS: Final = tuple(_FIELDS)

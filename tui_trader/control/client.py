@@ -118,8 +118,11 @@ class ControlClient:
             return connection.getresponse()
         except TimeoutError:
             raise self._silent() from None
-        except (OSError, http.client.HTTPException):
+        except ConnectionRefusedError:
             raise NoEngineError(self._state_dir) from None
+        except (OSError, http.client.HTTPException):
+            # Somebody listens and hung up on us, as an engine does that is asked by too many at once.
+            raise self._silent() from None
 
     def _silent(self) -> EngineSilentError:
         return EngineSilentError(

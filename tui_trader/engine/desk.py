@@ -23,7 +23,8 @@ class SymbolDesk:
     """What one symbol's decisions are made of. Changed by ``MarketDesk`` alone."""
 
     __slots__ = (
-        "aggregator", "calculator", "chart", "exit_stamp", "filter", "force_close_eod", "last", "last_bar",
+        "aggregator", "calculator", "chart", "exit_stamp", "expiry_candles", "filter", "force_close_eod",
+        "last", "last_bar",
         "quarantine", "reference", "required", "session_open", "shown", "signal_end", "since_exit",
         "strategy", "symbol", "view", "volumes", "waited", "warm_error",
     )  # fmt: skip
@@ -33,7 +34,8 @@ class SymbolDesk:
         self.strategy = strategy
         self.required = strategy.required_history
         # Read once: a strategy that misbehaves later must still be closed at the end of the day.
-        self.force_close_eod = strategy.force_close_eod
+        self.force_close_eod = bool(strategy.force_close_eod)
+        self.expiry_candles = strategy.pending_expiry_candles
         self.filter = BarFilter(max_jump_pct)
         self.session_open: datetime | None = None
         self.volumes: deque[int] = deque(maxlen=_VOLUME_BARS)

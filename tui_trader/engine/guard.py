@@ -10,6 +10,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
+from decimal import localcontext
 from typing import Final, ParamSpec, Protocol, TypeVar
 
 _P = ParamSpec("_P")
@@ -20,6 +21,8 @@ BUDGET_S: Final = 0.5
 #: Real seconds after which a call is broken off.
 BREAK_OFF_S: Final = 5.0
 _CHECK_S: Final = 0.5
+_TEXT_LENGTH: Final = 300
+_UNSAFE: Final = dict.fromkeys([*range(32), *range(127, 160)], "?")
 
 
 class StrategyFailed(Exception):  # noqa: N818 - says whose fault it is
@@ -39,9 +42,22 @@ class Guard(Protocol):
 def unguarded(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """The guard that keeps no time."""
     try:
-        return function(*args, **kwargs)
-    except Exception as error:
-        raise StrategyFailed(f"{type(error).__name__}: {error}") from error
+        with localcontext():
+            return function(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - see ``described``
+        raise StrategyFailed(described(error)) from None
+
+
+def described(error: BaseException) -> str:
+    """What a strategy raised, in a line that is safe to show: even its text is the strategy's own code.
+
+    ``SystemExit`` and its kind are caught with the rest: a strategy does not end the program.
+    """
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001
+        text = "(its text cannot be read)"
+    return f"{type(error).__name__}: {text}"[:_TEXT_LENGTH].translate(_UNSAFE)
 
 
 class StrategyGuard:
@@ -69,12 +85,13 @@ class StrategyGuard:
     def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """``function``'s answer; raises ``StrategyFailed`` when it raised or took too long."""
         used = time.thread_time()
-        failure = None
+        failure: BaseException | None = None
         self._began = time.monotonic()
         try:
             try:
-                answer = function(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - whatever a strategy does wrong
+                with localcontext():  # a strategy that sets the precision sets its own
+                    answer = function(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - see ``described``
                 failure = error
             late = self._leave()
         except _BreakOff:  # it arrived between the call and its end
@@ -82,9 +99,9 @@ class StrategyGuard:
             late = True
         used = time.thread_time() - used
         if late or used > self._budget:
-            raise StrategyFailed(f"it took {used:.1f} s of processor time for one candle") from failure
+            raise StrategyFailed(f"it took {used:.1f} s of processor time for one candle") from None
         if failure is not None:
-            raise StrategyFailed(f"{type(failure).__name__}: {failure}") from failure
+            raise StrategyFailed(described(failure)) from None
         return answer
 
     def _leave(self) -> bool:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from tui_trader.core.events import EngineState, Event, Published, SymbolState
 from tui_trader.core.orders import OrderState, OrderType, Role, Side
@@ -56,6 +56,10 @@ class Shutdown:
 
     reason: str
     positions: PositionsPolicy | None = None
+
+
+#: How the control API words its shutdowns: `tui-trader stop` means the whole program, the screen too.
+ASKED_TO_STOP: Final = "asked through the control API"
 
 
 @dataclass(frozen=True, slots=True)

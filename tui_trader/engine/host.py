@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from tui_trader.core.events import ErrorOccurred, Event
 from tui_trader.engine.bus import EventBus, QueueSubscription
-from tui_trader.engine.guard import StrategyGuard
+from tui_trader.engine.guard import StrategyGuard, described
 from tui_trader.engine.handle import CandleRow, Command, EngineInfo, EngineSnapshot, Shutdown
 from tui_trader.engine.inbox import Inbox, Query
 from tui_trader.engine.snapshot import candles_of, snapshot_of
@@ -68,7 +68,7 @@ class EngineHost:
             self.failure = error
             if not isinstance(error, Exception):
                 raise
-            self._bus.emit(ErrorOccurred("engine", f"{type(error).__name__}: {error}", None))
+            self._bus.emit(ErrorOccurred("engine", described(error), None))
         finally:
             guard.stop()
             self._end()

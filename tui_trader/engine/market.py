@@ -177,14 +177,17 @@ class MarketDesk:
         window = desk.aggregator.minutes * MINUTE
         desk.signal_end = entry.created - (entry.created - desk.session_open) % window
         desk.waited = sum(1 for view in views if view.end > desk.signal_end)
-        if desk.waited and decide_pending(desk.strategy, views[-1], desk.waited) is not None:
-            self._manager.withdraw_entry(desk.symbol, "expired")
+        try:
+            if desk.waited and self.guard(decide_pending, desk.strategy, views[-1], desk.waited) is not None:
+                self._manager.withdraw_entry(desk.symbol, "expired")
+        except StrategyFailed as error:
+            self.quarantine(desk, str(error))
         self._arm_expiry(desk)
 
     def _arm_expiry(self, desk: SymbolDesk) -> None:
         """The pending entry ends by the clock, should no candle end it."""
         if desk.signal_end is not None:
-            windows = desk.strategy.pending_expiry_candles * desk.aggregator.minutes * MINUTE
+            windows = desk.expiry_candles * desk.aggregator.minutes * MINUTE
             moment = max(desk.signal_end + windows + CANDLE_GRACE, self._clock.now())
             self._timers.set(moment, Alarm.ENTRY_EXPIRY, desk.symbol)
 
@@ -204,7 +207,7 @@ class MarketDesk:
         book = self._manager.books[symbol]
         if book.entry is None or desk.signal_end is None:
             return
-        windows = desk.strategy.pending_expiry_candles * desk.aggregator.minutes * MINUTE
+        windows = desk.expiry_candles * desk.aggregator.minutes * MINUTE
         if self._clock.now() >= desk.signal_end + windows + CANDLE_GRACE:
             self._manager.withdraw_entry(symbol, "expired")
 

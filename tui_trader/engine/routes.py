@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tui_trader.scanners.base import Scanner
@@ -20,7 +20,13 @@ class Route:
     config: StrategyConfig
 
 
-def strategies_for(routes: Sequence[Route]) -> list[Strategy]:
+def make_strategy(route: Route, symbol: str) -> Strategy:
+    return route.strategy(symbol, route.config)
+
+
+def strategies_for(
+    routes: Sequence[Route], make: Callable[[Route, str], Strategy] = make_strategy
+) -> list[Strategy]:
     """One strategy instance for every symbol of every route, in order of symbol.
 
     Raises ``SymbolClaimedTwice``.
@@ -32,5 +38,5 @@ def strategies_for(routes: Sequence[Route]) -> list[Strategy]:
                 raise SymbolClaimedTwice(
                     f"{symbol} is claimed by {made[symbol].name} and by {route.strategy.name}"
                 )
-            made[symbol] = route.strategy(symbol, route.config)
+            made[symbol] = make(route, symbol)
     return [made[symbol] for symbol in sorted(made)]

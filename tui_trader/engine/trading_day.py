@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 
-from tui_trader.core.calendar import Calendar, Session
+from tui_trader.core.calendar import Calendar, CalendarRangeError, Session
 from tui_trader.core.events import ErrorOccurred, SessionChanged, TradeReason
 from tui_trader.core.portfolio import Portfolio
 from tui_trader.engine.bus import Publisher
@@ -137,9 +137,15 @@ class TradingDay:
         left = self._left()
         if left:
             self._bus.emit(ErrorOccurred("end of day", f"open after the close: {', '.join(left)}", None))
-        if schedule is not None and self.closed(schedule.session):
-            self._await(self._calendar.next_session(schedule.session.date))
-            self.changed("the session has closed")
+        if schedule is None or not self.closed(schedule.session):
+            return
+        try:
+            following = self._calendar.next_session(schedule.session.date)
+        except CalendarRangeError as error:
+            self._bus.emit(ErrorOccurred("calendar", f"no further session is known: {error}", None))
+        else:
+            self._await(following)
+        self.changed("the session has closed")
 
     def _left(self) -> list[str]:
         return [symbol for symbol in sorted(self._portfolio.positions) if self.must_be_flat(symbol)]

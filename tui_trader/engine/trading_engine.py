@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal, assert_never
 
 from tui_trader.core.breaker import BreakerLimits, CircuitBreaker
-from tui_trader.core.calendar import Calendar, Session
+from tui_trader.core.calendar import Calendar, CalendarRangeError, Session
 from tui_trader.core.events import (
     ConnectionChanged,
     EngineState,
@@ -193,7 +193,10 @@ class TradingEngine:
 
     def _session_before(self, now: datetime) -> date | None:
         """The session that was over last, as far as the calendar knows."""
-        week = self.calendar.sessions(now.date() - timedelta(days=7), now.date())
+        try:
+            week = self.calendar.sessions(now.date() - timedelta(days=7), now.date())
+        except CalendarRangeError:
+            return None
         return next((session.date for session in reversed(week) if session.close <= now), None)
 
     def _after_reconciling(self) -> None:

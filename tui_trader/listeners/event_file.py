@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import select
+import stat
 import threading
 from typing import Final
 
@@ -19,6 +20,7 @@ from tui_trader.listeners.event_lines import LineEncoder
 
 STDOUT: Final = "-"
 _STDOUT_DESCRIPTOR: Final = 1
+_FIRST_BYTES: Final = b'{"type":"'
 _BUFFER_CHARACTERS: Final = 1 << 16
 _CLOSE_WAIT_S: Final = 2.0
 
@@ -43,13 +45,30 @@ class EventFile:
         if target == STDOUT:
             self._descriptor = _STDOUT_DESCRIPTOR
             return
+        if not target:
+            raise UsageError("--events needs a file, or - for standard output")
         try:
-            self._descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError:
+            self._descriptor = -1  # one that can only be written to, such as a pipe
+        try:
+            if self._descriptor < 0:
+                self._descriptor = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
+            elif stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                self._take_over(target)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise UsageError(
                 f"--events {target}: cannot be written ({reason}): choose another file"
             ) from None
+
+    def _take_over(self, target: str) -> None:
+        """Empty an earlier run's event file. Anything else is left alone, for it may be worth something."""
+        begins = os.pread(self._descriptor, len(_FIRST_BYTES), 0)
+        if begins and not _FIRST_BYTES.startswith(begins[: len(_FIRST_BYTES)]):
+            os.close(self._descriptor)
+            raise UsageError(f"--events {target}: is there already and holds no events: choose another name")
+        os.ftruncate(self._descriptor, 0)
 
     @property
     def problem(self) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import stat
 import sys
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Callable, Mapping
+from decimal import Decimal, localcontext
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -24,11 +25,13 @@ from tui_trader.strategies.velez import Velez
 
 #: Installed packages offer strategies under this entry-point group: ``name = "package.module:Class"``.
 GROUP = "tui_trader.strategies"
+_MOST_CANDLES = 100_000
+_TEXT_LENGTH = 300
 _BUILT_IN: tuple[type[Strategy], ...] = (Velez, SmaCross)
 
 
-def find_strategy(name: str, user_folder: Path | None = None) -> type[Strategy]:
-    """The strategy class called ``name``; raises ``UsageError`` with the nearest known name."""
+def find_strategy(name: str, user_folder: Path | None = None, where: str = "") -> type[Strategy]:
+    """The strategy class called ``name``; raises ``UsageError`` with ``where`` (a place) and a near name."""
     for strategy in _BUILT_IN:
         if strategy.name == name:
             return strategy
@@ -39,7 +42,7 @@ def find_strategy(name: str, user_folder: Path | None = None) -> type[Strategy]:
             source = f"entry point {point.value}"
             try:
                 found = point.load()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a package does wrong
+            except BaseException as error:  # noqa: BLE001 - whatever a package does wrong
                 raise UsageError(f"{source} cannot be loaded: {_what(error)}") from None
             return _checked(found, source)
     if user_folder is not None and user_folder.is_dir():
@@ -49,7 +52,7 @@ def find_strategy(name: str, user_folder: Path | None = None) -> type[Strategy]:
                 return _from_file(path)
     near = get_close_matches(name, sorted(known), n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-    raise UsageError(f"unknown strategy {name!r}: {hint}")
+    raise UsageError(f"{f'{where}: ' if where else ''}unknown strategy {name!r}: {hint}")
 
 
 def strategy_config(strategy: type[Strategy], values: Mapping[str, Any], where: str) -> StrategyConfig:
@@ -74,21 +77,39 @@ def strategy_config(strategy: type[Strategy], values: Mapping[str, Any], where: 
 
 def _try_out(strategy: type[Strategy], config: StrategyConfig) -> None:
     """What every strategy is asked at the start of a run is asked here first, where it can be explained."""
+    check_strategy(strategy, lambda: strategy("A", config))
+
+
+def check_strategy(strategy: type[Strategy], make: Callable[[], Strategy]) -> Strategy:
+    """The instance that ``make`` makes, once it has answered what the engine asks before it trades."""
     try:
-        trial = strategy("A", config)
-        IndicatorCalculator(dict(trial.indicators))
-        minutes, _, _ = trial.candle_interval_minutes, trial.required_history + 1, trial.force_close_eod
-    except Exception as error:  # noqa: BLE001 - whatever a user's class does wrong
+        with localcontext():
+            trial = make()
+            IndicatorCalculator(dict(trial.indicators))
+            minutes = trial.candle_interval_minutes
+            counts = (trial.required_history, trial.pending_expiry_candles)
+            bool(trial.force_close_eod)
+    except BaseException as error:  # noqa: BLE001 - whatever a user's class does wrong
         raise UsageError(f"strategy {strategy.name} cannot be used: {_what(error)}") from None
+    if not all(isinstance(count, int) and 0 <= count <= _MOST_CANDLES for count in counts):
+        raise UsageError(
+            f"strategy {strategy.name} cannot be used: required_history and pending_expiry_candles must be "
+            f"whole numbers up to {_MOST_CANDLES}, not {counts[0]!r:.40} and {counts[1]!r:.40}"
+        )
     if minutes not in INTERVALS:
         known = ", ".join(str(interval) for interval in INTERVALS)
         raise UsageError(
             f"strategy {strategy.name} cannot be used: candles of {minutes} minutes: one of {known}"
         )
+    return trial
 
 
 def _what(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - even its text is the user's code
+        text = "(its text cannot be read)"
+    return f"{type(error).__name__}: {text}"[:_TEXT_LENGTH]
 
 
 def _number(value: Any) -> Any:
@@ -109,7 +130,10 @@ def _checked(found: object, source: str) -> type[Strategy]:
 
 def _from_file(path: Path) -> type[Strategy]:
     """The one Strategy class defined in ``path``, which only its owner may be able to change."""
-    for place in (path, path.parent):
+    for place in (path, path.parent, path.parent.parent):
+        owner = place.stat().st_uid
+        if owner not in (os.getuid(), 0):
+            raise UsageError(f"{place} belongs to another user: only your own code is run")
         if place.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise UsageError(f"{place} may be changed by others: chmod go-w {place}")
     spec = importlib.util.spec_from_file_location(f"tui_trader_user_{path.stem}", path)
@@ -118,8 +142,9 @@ def _from_file(path: Path) -> type[Strategy]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's file does wrong
+        with localcontext():  # a file that sets the precision sets it for itself
+            spec.loader.exec_module(module)
+    except BaseException as error:  # noqa: BLE001 - whatever a user's file does wrong
         raise UsageError(f"{path} cannot be loaded: {_what(error)}") from None
     own = [
         value

@@ -109,7 +109,7 @@ class TraderApp(App[None]):
         hung_up = number is signal.SIGHUP
         if hung_up and self.leaving:
             return
-        if hung_up:
+        if not self.leaving:
             threading.Thread(target=self._watch_the_end, name="watchdog", daemon=True).start()
         if self.leaving or self.handle is None:
             self.forced = self.leaving
@@ -120,7 +120,7 @@ class TraderApp(App[None]):
         self._send_shutdown(number.name)
 
     def _watch_the_end(self) -> None:
-        """End the process once the engine has ended, should the loop hang at a terminal that is gone."""
+        """End the process once the engine has ended, should the loop hang at a terminal gone deaf."""
         time.sleep(_WATCHDOG_S)
         while self.handle is not None and not self.handle.stopped:
             time.sleep(_WATCHDOG_S)
@@ -207,7 +207,8 @@ class TraderApp(App[None]):
             paint = getattr(screen, "paint", None)
             if paint is not None and screen.is_mounted:
                 paint()
-        if link.stopped and (self.leaving or self.settings.exit_when_done):
+        asked_to = link.model.picture.stop_was_asked_for
+        if link.stopped and (self.leaving or asked_to or self.settings.exit_when_done):
             link.close()
             self.exit()
 

@@ -40,7 +40,7 @@ def banner(model: ViewModel, leaving: bool) -> Banner | None:
     if picture.breaker.tripped:
         breaker = picture.breaker
         cause = breaker_cause(breaker.rule, breaker.value, breaker.limit)
-        return Banner(f"BREAKER: {cause}: no entries until the next session", "loud")
+        return Banner(f"BREAKER: {cause}: no entries until the next session (ctrl+p: reset)", "loud")
     if picture.paused:
         return Banner(f"Paused{reason}: no new entries; exits and stops stay active. p resumes", "quiet")
     return Banner("Leaving when the engine has stopped", "quiet") if leaving else None

@@ -32,6 +32,7 @@ from tui_trader.core.events import (
 from tui_trader.core.money import ZERO, to_decimal
 from tui_trader.core.orders import TERMINAL, OrderState, Role
 from tui_trader.engine.handle import (
+    ASKED_TO_STOP,
     AccountView,
     BreakerView,
     CandleRow,
@@ -62,6 +63,7 @@ class Picture:
         self.synced = False
         self.wants_snapshot = True
         self.urgent = False  # whether that snapshot should not wait its turn
+        self.stop_was_asked_for = False  # from outside, by `tui-trader stop`
         self.failure = ""  # what ended the engine, if it did not end by itself
         self.state = EngineState.STARTING
         self.state_reason = ""
@@ -231,6 +233,9 @@ class Picture:
         self.dirty.add(Part.WATCH)
 
     def _on_state(self, event: EngineStateChanged, time: datetime) -> None:
+        if event.state is EngineState.SHUTTING_DOWN:
+            # `tui-trader stop` means the program, and the screen is part of it.
+            self.stop_was_asked_for = event.reason.startswith(ASKED_TO_STOP)
         self.state, self.state_reason = event.state, event.reason
         if event.state is EngineState.WARMING_UP:
             self.warmup_began = time

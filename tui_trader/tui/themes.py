@@ -126,7 +126,7 @@ def read_theme(path: Path) -> Theme:
         document = tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         raise ThemeError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ThemeError(f"{path}: not valid TOML: {error}") from error
     _refuse_unknown(path, "", document, _TOP_LEVEL)
     name = document.get("name")

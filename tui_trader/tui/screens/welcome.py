@@ -28,17 +28,12 @@ class WelcomeScreen(ModalScreen[None]):
         self._config_file = config_file
 
     def compose(self) -> ComposeResult:
-        where = f"\nor in {self._config_file}" if self._config_file else ""
         text = Content.assemble(
             ("tui-trader trades US equities by rule and shows everything it does.\n", "bold $strong"),
             "\nThis is a simulated market: no account, no money, one minute a second.\n",
             "Watch it warm up, arm, buy, trail its stops and close the day flat.\n",
-            ("\nTo trade on paper, ", "bold"),
-            "get free keys at alpaca.markets and set\n",
-            ("APCA_API_KEY_ID", "$attention"),
-            " and ",
-            ("APCA_API_SECRET_KEY", "$attention"),
-            f" in the environment{where}.\n",
+            "\nTrading an Alpaca account is not part of this version yet.\n",
+            *([f"Settings are read from {self._config_file}.\n"] if self._config_file else []),
             ("\nF", "bold $attention"),
             " flattens everything   ",
             ("p", "bold $attention"),
