@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -398,7 +399,8 @@ def test_without_a_terminal_the_screen_is_refused_with_a_hint(
 
 def test_events_go_to_stdout_and_nothing_else_does(cli: Cli, tmp_path: Path) -> None:
     outcome = cli(*QUICK, "--seed", 1, "--symbols", "AAPL", "--state-dir", tmp_path, "--events", "-")
-    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.code == 0
+    assert re.fullmatch(r"tui-trader: SIM-1: 1 session, \d+ trades?, P/L \S+, equity \S+\n", outcome.err)
     events = [json.loads(line) for line in outcome.out.splitlines()]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert (events[-1]["type"], events[-1]["state"]) == ("EngineStateChanged", "STOPPED")
@@ -415,7 +417,8 @@ def test_a_reader_that_leaves_early_does_not_stop_the_run_and_is_no_error(tmp_pa
         process.stdout.close()
         said = process.stderr.read()
         assert process.wait(60) == 0
-    assert said == ""
+    assert said.startswith("tui-trader: SIM-1: 1 session")
+    assert said.count("\n") == 1
 
 
 def test_a_run_that_could_not_begin_leaves_its_folder_free(cli: Cli, tmp_path: Path) -> None:
@@ -460,3 +463,53 @@ def test_a_reader_of_the_journal_that_leaves_early_is_no_error(tmp_path: Path) -
         said = process.stderr.read()
         code = process.wait(60)
     assert (said, code) == ("", 0)
+
+
+# ---- what must not be overwritten, and the ends of the calendar -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content", ["symbol,timestamp,open,high,low,close,volume\n", "SQLite format 3\0", "x"]
+)
+def test_events_never_overwrite_a_file_that_holds_none(cli: Cli, tmp_path: Path, content: str) -> None:
+    target = write(tmp_path / "precious", content)
+    outcome = cli(*QUICK, "--state-dir", tmp_path / "state", "--events", target)
+    assert_one_line(outcome, 2, "holds no events")
+    assert target.read_text() == content
+
+
+def test_events_of_an_earlier_run_are_overwritten(cli: Cli, tmp_path: Path) -> None:
+    target = tmp_path / "events.jsonl"
+    for _ in range(2):
+        outcome = cli(*QUICK, "--seed", 1, "--state-dir", tmp_path / "state", "--events", target)
+        assert outcome.code == 0
+    lines = target.read_text().splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == list(range(1, len(lines) + 1))
+
+
+def test_the_first_session_that_the_calendar_knows_can_be_traded(cli: Cli, tmp_path: Path) -> None:
+    outcome = cli(*QUICK, "--start", "2000-01-03", "--state-dir", tmp_path)
+    assert outcome.code == 0
+
+
+LEAVES = """
+from tui_trader.strategies.sma_cross import SmaCross
+
+class Leaves(SmaCross):
+    def should_long(self, view):
+        raise SystemExit(0)
+"""
+
+
+def test_a_strategy_that_leaves_the_program_is_quarantined(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "tui-trader" / "strategies"
+    folder.mkdir(parents=True)
+    folder.chmod(0o700)
+    folder.parent.chmod(0o700)
+    write(folder / "leaves.py", LEAVES)
+    config = write(tmp_path / "my.toml", route("leaves"))
+    events = tmp_path / "events.jsonl"
+    outcome = cli(*QUICK, "--config", config, "--state-dir", tmp_path / "state", "--events", events)
+    assert outcome.code == 0
+    assert "quarantined: SystemExit" in events.read_text()
+    assert "STOPPED" in events.read_text().splitlines()[-1]

@@ -186,7 +186,7 @@ class SessionSettings(Section):
 class RouteSettings(Section):
     """Which symbols trade by which strategy. Repeat the table for more; routes are counted from 1."""
 
-    scanner: Literal["static"] = Field(default="static", description="what chooses the symbols")
+    scanner: Name = Field(default="static", description="what chooses the symbols")
     symbols: Symbols = Field(
         default=(), description="symbols of the static scanner; each belongs to one route"
     )

@@ -82,6 +82,9 @@ def routed_strategies(loaded: LoadedSettings) -> list[Strategy]:
     routes = []
     for number, route in enumerate(loaded.settings.routes, start=1):
         where = f"routes.{number}"
+        if route.scanner != "static":
+            place = loaded.place_of(f"{where}.scanner")
+            raise UsageError(f"{place}: unknown scanner {route.scanner!r}: this version knows static")
         strategy = find_strategy(route.strategy, folder, loaded.place_of(f"{where}.strategy"))
         config = strategy_config(strategy, route.config, loaded.place_of(f"{where}.config"))
         routes.append(Route(StaticScanner(route.symbols), strategy, config))

@@ -137,7 +137,8 @@ def test_an_interrupt_during_the_start_ends_the_run_quietly(tmp_path: Path, poin
         case = new_case(tmp_path / "fresh")
     case.run(point=point, blow=signal.SIGINT)
     assert case.runs[-1] == code
-    assert case.said() == ""
+    said = case.said()
+    assert said == "" if code else (said.startswith("tui-trader: SIM-") and said.count("\n") == 1)
     if code == 0:
         prove(case)  # what was open has been closed
     case.run()

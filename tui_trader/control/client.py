@@ -118,11 +118,8 @@ class ControlClient:
             return connection.getresponse()
         except TimeoutError:
             raise self._silent() from None
-        except ConnectionRefusedError:
-            raise NoEngineError(self._state_dir) from None
         except (OSError, http.client.HTTPException):
-            # Somebody listens and hung up on us, as an engine does that is asked by too many at once.
-            raise self._silent() from None
+            raise NoEngineError(self._state_dir) from None
 
     def _silent(self) -> EngineSilentError:
         return EngineSilentError(

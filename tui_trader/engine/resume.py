@@ -93,7 +93,7 @@ class Resumption:
             return []
         now = self._clock.now()
         current = schedule.session if schedule else None
-        first = datetime.fromtimestamp(int(bars.minute[0]) * 60, tz=now.tzinfo).date() - timedelta(days=1)
+        first = datetime.fromtimestamp(int(bars.minute[0]) * 60, tz=now.tzinfo).date()
         sessions = [s for s in self._calendar.sessions(first, now.date()) if s.open <= now]
         views = warm(desk, bars, sessions, current, now, self._max_jump)
         if current is not None and desk.session_open != current.open:

@@ -49,7 +49,7 @@ class EventFile:
             raise UsageError("--events needs a file, or - for standard output")
         try:
             self._descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError:
+        except (OSError, ValueError):
             self._descriptor = -1  # one that can only be written to, such as a pipe
         try:
             if self._descriptor < 0:

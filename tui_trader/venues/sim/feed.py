@@ -91,7 +91,10 @@ class SimFeed:
         earlier = 0
         while found < minutes:
             earlier += 1
-            session = self._calendar.previous_sessions(before, earlier)[0]
+            try:
+                session = self._calendar.previous_sessions(before, earlier)[0]
+            except CalendarRangeError:
+                break
             index = self._index_before(session.date)
             if index < self._oldest:
                 break
