@@ -68,6 +68,7 @@ class TraderApp(App[None]):
         self.failure: Exception | None = None
         self.forced = False
         self.leaving = False
+        self._owns_process = False  # whether ending the app may end the process
         self.link: EngineLink | None = None
         self._start_engine = start_engine
         self._flushes_a_second = flushes_a_second
@@ -87,6 +88,7 @@ class TraderApp(App[None]):
         """
         if not terminal.is_terminal():
             raise UsageError(terminal.NO_TERMINAL)
+        self._owns_process = True
         restore = terminal.install_signal_hooks(self.on_signal)
         try:
             self.run()
@@ -109,7 +111,7 @@ class TraderApp(App[None]):
         hung_up = number is signal.SIGHUP
         if hung_up and self.leaving:
             return
-        if not self.leaving:
+        if not self.leaving and self._owns_process:
             threading.Thread(target=self._watch_the_end, name="watchdog", daemon=True).start()
         if self.leaving or self.handle is None:
             self.forced = self.leaving
