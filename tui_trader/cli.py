@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import date
-from decimal import Decimal, InvalidOperation
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
-from tui_trader import __version__
+from tui_trader import __version__, arguments
 from tui_trader.errors import TuiTraderError, UsageError
-from tui_trader.options import RunOptions
+from tui_trader.options import BacktestOptions, RunOptions, SweepOptions
 
 _PROG = "tui-trader"
 
@@ -23,10 +23,10 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see: {self.prog} --help)")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code. Every error that a user can cause is one line on stderr."""
     try:
-        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except TuiTraderError as error:
         print(f"{_PROG}: {error}", file=sys.stderr)
         return error.exit_code
@@ -41,71 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(argv: list[str]) -> int:
     parser = _parser()
-    first = next((a for a in arguments if not a.startswith("-")), None)
+    first = next((a for a in argv if not a.startswith("-")), None)
     # A first word that is no command is left to the parser, which says which ones there are.
-    named = first in _COMMANDS or (first is not None and arguments[0] == first)
-    wants_run = not named and not {"-h", "--help", "--version"} & set(arguments)
-    options = parser.parse_args(["run", *arguments] if wants_run else arguments)
+    named = first in _COMMANDS or (first is not None and argv[0] == first)
+    wants_run = not named and not {"-h", "--help", "--version"} & set(argv)
+    options = parser.parse_args(["run", *argv] if wants_run else argv)
     return _COMMANDS[options.command](options)
 
 
 # ---- parsing -----------------------------------------------------------------------------------------
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day: write YYYY-MM-DD") from None
-
-
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no speed: market seconds a real second, or max")
-    return speed
-
-
-def _money(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not (amount.is_finite() and 0 < amount <= 10**12):
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of dollars")
-    return amount
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 7 or not 0 < int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
-def _ticks(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 4 or int(text) > 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 1000")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: a whole number from 0")
-    return int(text)
-
-
-def _symbols(text: str) -> tuple[str, ...]:
-    symbols = tuple(part.strip().upper() for part in text.split(",") if part.strip())
-    if not symbols:
-        raise argparse.ArgumentTypeError("no symbol in it: write A,B,C")
-    return symbols
 
 
 def _parser() -> _Parser:
@@ -131,8 +77,12 @@ def _parser() -> _Parser:
     stop.add_argument("--positions", choices=("close", "keep"), help="what becomes of open positions")
     journal = commands.add_parser("journal", parents=[state], help="what was intended, sent and filled")
     journal.add_argument("kind", choices=("orders", "fills", "trades", "events"))
-    journal.add_argument("--since", type=_day, metavar="DATE", help="from this day (UTC) on")
+    journal.add_argument("--since", type=arguments.day, metavar="DATE", help="from this day (UTC) on")
     journal.add_argument("--json", action="store_true", help="one JSON object a line")
+    _add_backtest(
+        commands.add_parser("backtest", help="trade recorded bars by a rule and say what came of it")
+    )
+    _add_sweep(commands.add_parser("sweep", help="backtest many parameter sets and rank them"))
     config = commands.add_parser("config", help="write, show or locate the configuration")
     config.add_argument("action", choices=("init", "show", "path"))
     config.add_argument("--config", type=Path, metavar="FILE")
@@ -145,21 +95,25 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--live", action="store_true", help="real money (Alpaca)")
     run.add_argument("--config", type=Path, metavar="FILE")
-    run.add_argument("--symbols", type=_symbols, metavar="A,B,C", help="instead of the static route's")
+    run.add_argument(
+        "--symbols", type=arguments.symbols, metavar="A,B,C", help="instead of the static route's"
+    )
     run.add_argument("--bars", type=Path, nargs="+", action="extend", metavar="FILE", help="bars to replay")
     run.add_argument(
         "--skip-bad", action="store_true", help="count bad rows of bars files instead of stopping"
     )
     run.add_argument(
-        "--speed", type=_speed, default=60.0, metavar="N|max", help="market seconds a second (60)"
+        "--speed", type=arguments.speed, default=60.0, metavar="N|max", help="market seconds a second (60)"
     )
-    run.add_argument("--start", type=_day, metavar="YYYY-MM-DD", help="first session")
-    run.add_argument("--sessions", type=_count, metavar="N", help="how many sessions, then stop")
-    run.add_argument("--seed", type=_seed, metavar="N", help="sim: same seed, same market")
+    run.add_argument("--start", type=arguments.day, metavar="YYYY-MM-DD", help="first session")
+    run.add_argument("--sessions", type=arguments.count, metavar="N", help="how many sessions, then stop")
+    run.add_argument("--seed", type=arguments.seed, metavar="N", help="sim: same seed, same market")
     run.add_argument(
-        "--cash", type=_money, default=Decimal(100_000), metavar="N", help="starting cash (100000)"
+        "--cash", type=arguments.money, default=Decimal(100_000), metavar="N", help="starting cash (100000)"
     )
-    run.add_argument("--slippage-ticks", type=_ticks, default=1, metavar="N", help="ticks a fill costs (1)")
+    run.add_argument(
+        "--slippage-ticks", type=arguments.ticks, default=1, metavar="N", help="ticks a fill costs (1)"
+    )
     warm = run.add_mutually_exclusive_group()
     warm.add_argument("--fast-warmup", action="store_const", dest="warmup", const="fast",
                       help="replay: warm up from the bars before --start")  # fmt: skip
@@ -169,6 +123,55 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--state-dir", type=Path, metavar="DIR", help="journal, logs and lock")
     run.add_argument("--control", metavar="HOST:PORT|off", help="control API (127.0.0.1:0)")
     run.set_defaults(warmup="normal")
+
+
+def _add_bars(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--bars", type=Path, nargs="+", action="extend", required=True, metavar="FILE", help="recorded bars"
+    )
+    command.add_argument(
+        "--skip-bad", action="store_true", help="count bad rows of bars files instead of stopping"
+    )
+    command.add_argument("--config", type=Path, metavar="FILE")
+    command.add_argument("--strategy", metavar="NAME", help="default: the first route's")
+    command.add_argument(
+        "--symbols", type=arguments.symbols, metavar="A,B,C", help="default: all in the bars"
+    )
+    command.add_argument(
+        "--cash", type=arguments.money, default=Decimal(100_000), metavar="N", help="starting cash (100000)"
+    )
+    command.add_argument(
+        "--slippage-ticks", type=arguments.ticks, default=1, metavar="N", help="ticks a fill costs (1)"
+    )
+
+
+def _add_backtest(backtest: argparse.ArgumentParser) -> None:
+    _add_bars(backtest)
+    backtest.add_argument(
+        "--set", action="extend", nargs="+", dest="sets", default=[], metavar="KEY=VALUE",
+        help="a strategy parameter, risk.KEY or session.KEY",
+    )  # fmt: skip
+    backtest.add_argument("--json", metavar="FILE|-", help="the whole result as JSON")
+    backtest.add_argument("--trades", type=Path, metavar="FILE.csv", help="the trades as CSV")
+    backtest.add_argument("--html", type=Path, metavar="FILE", help="a report with pictures, one file")
+
+
+def _add_sweep(sweep: argparse.ArgumentParser) -> None:
+    _add_bars(sweep)
+    sweep.add_argument(
+        "--set", action="extend", nargs="+", dest="sets", default=[], metavar="KEY=VALUES",
+        help="10..40:5 is a range with its step, 0.1,0.2 a list",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--walk-forward", metavar="train=60d,test=20d", help="choose on train sessions, judge on those after"
+    )
+    sweep.add_argument("--metric", default="sharpe", metavar="NAME", help="what to rank by (sharpe)")
+    sweep.add_argument("--jobs", type=arguments.count, metavar="N", help="processes (one a core)")
+    sweep.add_argument("--scheduler", metavar="HOST:PORT", help="a Dask scheduler to send the jobs to")
+    sweep.add_argument("--results", type=Path, metavar="DIR", help="where finished jobs are kept")
+    sweep.add_argument("--fresh", action="store_true", help="repeat jobs that were finished before")
+    sweep.add_argument("--top", type=arguments.count, default=20, metavar="N", help="rows to show (20)")
+    sweep.add_argument("--json", metavar="FILE|-", help="all rows as JSON")
 
 
 # ---- commands ----------------------------------------------------------------------------------------
@@ -250,6 +253,30 @@ def _journal(options: argparse.Namespace) -> int:
     return _say_lines(journal_text(options.kind, _state_dir(options), options.since, options.json))
 
 
+def _backtest_options(options: argparse.Namespace) -> BacktestOptions:
+    return BacktestOptions(
+        tuple(options.bars), options.skip_bad, options.strategy, options.symbols, tuple(options.sets),
+        options.config, options.cash, options.slippage_ticks, options.json,
+    )  # fmt: skip
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    from tui_trader.commands.backtest import run_backtest
+
+    return run_backtest(replace(_backtest_options(options), trades=options.trades, html=options.html))
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from tui_trader.commands.sweep import run_sweep
+
+    return run_sweep(
+        SweepOptions(
+            _backtest_options(options), options.jobs, options.scheduler, options.walk_forward, options.metric,
+            options.results, options.fresh, options.top,
+        )
+    )  # fmt: skip
+
+
 def _config(options: argparse.Namespace) -> int:
     import os
 
@@ -302,6 +329,8 @@ _COMMANDS = {
     "flatten": _flatten,
     "stop": _stop,
     "journal": _journal,
+    "backtest": _backtest,
+    "sweep": _sweep,
     "config": _config,
 }
 

@@ -33,3 +33,34 @@ class RunOptions:
     events: str | None = None
     state_dir: Path | None = None
     control: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOptions:
+    """``sets`` are ``key=value`` as typed: strategy parameters, ``risk.KEY`` or ``session.KEY``."""
+
+    bars: tuple[Path, ...]
+    skip_bad: bool = False
+    strategy: str | None = None
+    symbols: tuple[str, ...] | None = None
+    sets: tuple[str, ...] = ()
+    config: Path | None = None
+    cash: Decimal = Decimal(100_000)
+    slippage_ticks: int = 1
+    json: str | None = None
+    trades: Path | None = None
+    html: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """``sets`` are ``key=values`` as typed: ``10..40:5`` is a range with its step, ``a,b,c`` a list."""
+
+    base: BacktestOptions
+    jobs: int | None = None  # None: one a core
+    scheduler: str | None = None
+    walk_forward: str | None = None
+    metric: str = "sharpe"
+    results: Path | None = None  # where finished jobs are kept
+    fresh: bool = False
+    top: int = 20

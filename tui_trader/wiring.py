@@ -6,15 +6,12 @@ import os
 import secrets
 from collections.abc import Mapping
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Protocol, TypeVar
 
 from tui_trader import __version__
 from tui_trader.config import LoadedSettings, load_settings
-from tui_trader.core.breaker import BreakerLimits
 from tui_trader.core.calendar import Calendar, CalendarRangeError
 from tui_trader.core.events import ErrorOccurred
-from tui_trader.core.risk import RiskLimits
 from tui_trader.engine.bus import EventBus
 from tui_trader.engine.clock import AcceleratedClock, VirtualClock
 from tui_trader.engine.handle import EngineInfo
@@ -23,12 +20,12 @@ from tui_trader.engine.inbox import Inbox
 from tui_trader.engine.nyse import NyseCalendar
 from tui_trader.engine.recorder import JournalUnavailable
 from tui_trader.engine.routes import Route, SymbolClaimedTwice, strategies_for
-from tui_trader.engine.sessions import SessionRules
 from tui_trader.engine.stepper import Stepper
 from tui_trader.engine.trading_engine import EngineConfig, TradingEngine
 from tui_trader.errors import RefusedToStart, UsageError
 from tui_trader.journal.lock import InstanceLock
 from tui_trader.journal.store import JOURNAL_FILE, Journal
+from tui_trader.limits import breaker_limits, risk_limits, session_rules
 from tui_trader.listeners.event_file import EventFile
 from tui_trader.listeners.log import LogListener, log_kinds
 from tui_trader.options import RunOptions
@@ -282,17 +279,9 @@ def engine_config(
     """What the engine is told, from the settings."""
     risk, session = loaded.settings.risk, loaded.settings.session
     return EngineConfig(
-        RiskLimits(
-            Decimal(risk.max_risk_per_trade_pct), Decimal(risk.max_risk_per_trade),
-            Decimal(risk.max_position_pct), risk.max_open_positions, Decimal(risk.max_gross_exposure_pct),
-            Decimal(risk.max_order_value), risk.max_entries_per_symbol_per_day, risk.max_entries_per_day,
-            Decimal(risk.max_volume_pct), risk.max_orders_per_minute, Decimal(risk.price_collar_pct),
-        ),
-        BreakerLimits(
-            Decimal(risk.max_daily_loss_pct), risk.consecutive_loss_pause,
-            Decimal(risk.consecutive_loss_min_r),
-        ),
-        SessionRules(session.no_entries_before_close_min, session.flatten_before_close_min),
+        risk_limits(risk),
+        breaker_limits(risk),
+        session_rules(session),
         float(risk.max_bar_jump_pct),
         session.shutdown_positions,
         # A market that goes on has candles that were seen already, even if it began cold.
