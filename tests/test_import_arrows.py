@@ -32,7 +32,16 @@ ARROWS: Final[dict[str, tuple[str, ...]]] = {
     "venues.alpaca": VENUE,
     "engine": ("core", "strategies.base", "scanners.base", "venues.base"),
     "journal": ("core", "engine.recorder", "errors"),
-    "backtest": ("core", "strategies", "venues.base", "venues.replay", "errors", "config"),
+    "limits": ("core", "engine.sessions", "settings"),
+    "arguments": (),
+    "backtest": (
+        "core", "engine.guard", "engine.sessions", "strategies", "venues.base", "venues.replay", "errors",
+        "config", "limits", "options", "paths",
+    ),
+    "sweep": (
+        "core", "backtest", "engine.nyse", "strategies", "venues.base", "venues.replay", "errors", "config",
+        "limits", "options", "paths",
+    ),
     "listeners": VIEWER,
     "control": VIEWER,
     "tui": VIEWER,

@@ -36,11 +36,14 @@ class WorkingOrder:
     triggered: bool = False
 
 
+def path(open_: float, high: float, low: float, close: float) -> Path:
+    """A minute's four prices in the order in which the simulation visits them."""
+    return (open_, low, high, close) if close >= open_ else (open_, high, low, close)
+
+
 def path_of(bar: Bar) -> Path:
-    """The four prices of ``bar`` in the order in which the simulation visits them."""
-    if bar.close >= bar.open:
-        return (bar.open, bar.low, bar.high, bar.close)
-    return (bar.open, bar.high, bar.low, bar.close)
+    """The path of ``bar``."""
+    return path(bar.open, bar.high, bar.low, bar.close)
 
 
 def slipped(price: Decimal, side: Side, ticks: int) -> Decimal:

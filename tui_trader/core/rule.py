@@ -9,6 +9,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+import numpy as np
+
+from tui_trader.core.indicators import Floats
+
 
 class CandleView:
     """A closed candle and the indicators at it: one object a symbol, filled anew for each candle.
@@ -42,6 +46,44 @@ class CandleView:
     def previous(self, name: str) -> float:
         """Indicator ``name`` at the candle before."""
         return self.before.get(name, math.nan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CandleColumns:
+    """Many closed candles of one symbol and their indicators as columns, one element a candle, oldest first.
+
+    Prices are float64 dollars; indicators are NaN until warm. The first element is the first candle that
+    counts: ``CandleView.count`` of element i is i + 1.
+    """
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    now: Mapping[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.close)
+
+    def value(self, name: str) -> Floats:
+        """Indicator ``name`` at each candle."""
+        return self.now[name]
+
+    def previous(self, name: str) -> Floats:
+        """Indicator ``name`` at the candle before each, NaN at the first."""
+        values = np.empty_like(self.now[name])
+        values[:1] = np.nan
+        values[1:] = self.now[name][:-1]
+        return values
+
+    def until(self, count: int) -> CandleColumns:
+        """The first ``count`` candles, as they were known when the last of them closed."""
+        cut = {name: column[:count] for name, column in self.now.items()}
+        return CandleColumns(
+            self.open[:count], self.high[:count], self.low[:count], self.close[:count], self.volume[:count],
+            cut,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from tui_trader.core.indicators import Indicator
-from tui_trader.core.rule import CandleView, Holding
+from tui_trader.core.rule import CandleColumns, CandleView, Holding
 
 
 class StrategyConfig(BaseModel):
@@ -59,6 +61,15 @@ class Strategy(ABC):
     @abstractmethod
     def should_long(self, view: CandleView) -> bool:
         """Whether this candle is a signal to buy. Asked only when flat and entries are allowed."""
+
+    def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_] | None:
+        """Which candles ``should_long`` may say yes to, whatever was traded before; None: any of them.
+
+        Optional, for backtests alone: candles left out are never asked about, which makes a run many times
+        faster. An element may depend on its candle and those before it, on nothing later, and not on
+        ``candles_since_exit``. One too many costs time; one too few would lose a signal.
+        """
+        return None
 
     def should_short(self, view: CandleView) -> bool:
         """Short selling is an extension point: the engine does not ask yet."""

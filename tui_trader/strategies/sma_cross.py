@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tui_trader.core.indicators import Indicator
 from tui_trader.core.money import to_decimal
-from tui_trader.core.rule import CandleView, Holding
+from tui_trader.core.rule import CandleColumns, CandleView, Holding
 from tui_trader.strategies.base import Strategy, StrategyConfig
+
+
+# Two averages differ only when they do by more than this share of the close; prices of stops are rounded to a
+# millionth of a dollar. So nothing hangs on the last digits of an average, which depend on how it was summed.
+_SMA_TOLERANCE = 1e-9
+_STOP_DIGITS = 6
 
 
 class SmaCrossConfig(StrategyConfig):
@@ -59,8 +67,20 @@ class SmaCross(Strategy):
     def should_long(self, view: CandleView) -> bool:
         if view.count < self.required_history:
             return False
-        crossed = view.now["sma_fast"] > view.now["sma_slow"]
-        return crossed and view.before["sma_fast"] <= view.before["sma_slow"] and self._stop(view) > 0
+        tolerance = _SMA_TOLERANCE * view.close
+        if not view.now["sma_fast"] - view.now["sma_slow"] > tolerance:
+            return False
+        if view.before["sma_fast"] - view.before["sma_slow"] > tolerance:
+            return False
+        return self._stop(view) > 0
+
+    def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_]:
+        """Where the averages cross upward, in the arithmetic of ``should_long``."""
+        tolerance = _SMA_TOLERANCE * candles.close
+        mask = candles.value("sma_fast") - candles.value("sma_slow") > tolerance
+        mask &= ~(candles.previous("sma_fast") - candles.previous("sma_slow") > tolerance)
+        mask[: self.required_history - 1] = False
+        return mask
 
     def entry_price(self, view: CandleView) -> Decimal:
         return to_decimal(view.high)
@@ -76,7 +96,7 @@ class SmaCross(Strategy):
         return to_decimal(stop) if stop > float(holding.stop_price) else None
 
     def should_exit(self, view: CandleView, holding: Holding) -> bool:
-        return view.now["sma_fast"] < view.now["sma_slow"]
+        return view.now["sma_slow"] - view.now["sma_fast"] > _SMA_TOLERANCE * view.close
 
     def _stop(self, view: CandleView) -> float:
-        return view.close - self.config.atr_stop_multiple * view.now["atr"]
+        return round(view.close - self.config.atr_stop_multiple * view.now["atr"], _STOP_DIGITS)

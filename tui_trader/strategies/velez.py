@@ -7,11 +7,13 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tui_trader.core.indicators import Indicator
 from tui_trader.core.money import round_down_to_tick, to_decimal
-from tui_trader.core.rule import CandleView, Holding
+from tui_trader.core.rule import CandleColumns, CandleView, Holding
 from tui_trader.strategies.base import Strategy, StrategyConfig
 
 # Thresholds are compared with this tolerance (percentage points); reaching one counts.
@@ -109,6 +111,23 @@ class Velez(Strategy):
         if waited is not None and config.cooldown_candles and waited <= config.cooldown_candles:
             return False
         return self.stop_loss_price(view) > 0
+
+    def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_]:
+        """The tests of ``should_long`` on whole columns, in the same arithmetic; the cooldown is left to it."""
+        config, close = self.config, candles.close
+        tolerance = _SMA_TOLERANCE * close
+        mask = close > candles.open
+        mask[: config.sma_slow] = False
+        spread = candles.value("sma_fast") - candles.value("sma_slow")
+        mask &= spread > tolerance
+        before = candles.previous("sma_fast") - candles.previous("sma_slow")
+        mask &= spread - before > tolerance
+        mask &= spread / close * 100.0 < config.tightness_threshold_pct - _PCT_TOLERANCE
+        reach = candles.high - candles.low
+        with np.errstate(invalid="ignore", divide="ignore"):
+            body = np.abs(close - candles.open) / reach * 100.0
+        mask &= (body >= config.strong_candle_body_pct - _PCT_TOLERANCE) & (reach > 0.0)
+        return mask
 
     def entry_price(self, view: CandleView) -> Decimal:
         return to_decimal(view.high)

@@ -1,0 +1,337 @@
+"""One symbol at the backtest's desk: its columns, its strategy and what is live of it.
+
+A symbol is *live* while an entry works or a position is held; only then are its minute bars looked at. Times
+are minutes since 1970 and moments of half a minute (see ``market``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tui_trader.backtest.account import WorkingEntry
+from tui_trader.backtest.market import GRACE, Candles, Column, Tape, time_of
+from tui_trader.core.events import TradeReason
+from tui_trader.core.fills import Fill, Path, WorkingOrder, match, path
+from tui_trader.core.indicators import Floats
+from tui_trader.core.orders import OrderType, Side
+from tui_trader.core.rule import CandleView, Holding
+from tui_trader.strategies.base import Strategy
+
+#: Later than any moment.
+NEVER: Final = 2**31 - 1
+_VOLUME_BARS: Final = 20
+_PRICES: Final[tuple[Column, ...]] = ("open", "high", "low", "close")
+
+#: Open, high, low, close, volume and start (minute) of a candle.
+Row = tuple[float, float, float, float, int, int]
+
+
+class ArrayView(CandleView):
+    """A ``CandleView`` filled from columns; its times are made only when they are asked for."""
+
+    __slots__ = ("length", "minute")
+
+    minute: int  # start of the candle
+    length: int  # minutes
+
+    def __getattr__(self, name: str) -> datetime:
+        # Only slots that were never filled come here.
+        if name == "start":
+            return time_of(self.minute)
+        if name == "end":
+            return time_of(self.minute + self.length)
+        raise AttributeError(name)
+
+
+class Desk:
+    """Columns become lists a session at a time, and only in sessions in which they are needed."""
+
+    __slots__ = (
+        "_bars_of", "_candles_of", "_picked", "bar", "bars", "candle", "candles", "closes", "closes_at",
+        "delivered", "entry", "entry_placed", "exit_base", "exit_placed", "exit_reason", "expiry",
+        "expiry_windows", "first_bar", "first_candle", "force_close", "highs", "holding", "last", "lows",
+        "next_bar", "next_close", "now", "number", "opens", "origin", "qty", "required", "rows", "seen",
+        "seen_from", "series", "stamps", "stop", "stop_level", "strategy", "symbol", "tape", "view", "waited",
+        "working",
+    )  # fmt: skip
+
+    def __init__(self, number: int, strategy: Strategy, tape: Tape, candles: Candles) -> None:
+        self.number = number
+        self.symbol = strategy.symbol
+        self.strategy = strategy
+        self.tape = tape
+        self.candles = candles
+        self.required = strategy.required_history
+        self.expiry_windows = strategy.pending_expiry_candles * candles.minutes
+        self.force_close = bool(strategy.force_close_eod)
+        self.series: dict[str, Floats] = candles.indicators(dict(strategy.indicators))
+        self.view = ArrayView()
+        self.view.length = candles.minutes
+        self._picked: NDArray[np.int64] | None = None
+        # Lists of one session: its candles, and its bars.
+        self._candles_of = self._bars_of = -1
+        self.first_candle = self.first_bar = self.origin = 0
+        self.rows: list[Row] = []
+        self.now: list[Mapping[str, float]] = []  # indicators, from those of the candle before the first
+        self.closes_at: list[int] = []
+        self.stamps: list[int] = []
+        self.delivered: list[int] = []
+        self.opens: list[float] = []
+        self.highs: list[float] = []
+        self.lows: list[float] = []
+        self.closes: list[float] = []
+        self.bars = 0
+        # Where time stands in them, while live.
+        self.bar = 0  # the next to be delivered
+        self.next_bar = NEVER  # minute of that
+        self.candle = 0  # the next to be known
+        self.next_close = NEVER  # moment of that
+        self.last = 0.0  # last delivered close
+        # The entry at work.
+        self.entry: WorkingOrder | None = None
+        self.working: WorkingEntry | None = None
+        self.entry_placed = 0  # moment
+        self.expiry = NEVER  # moment at which the clock ends it
+        self.waited = 0  # candles since its signal
+        # The position.
+        self.qty = 0
+        self.holding: Holding | None = None
+        self.stop: WorkingOrder | None = None  # None while a sale works
+        self.stop_level = 0.0
+        self.exit_reason: TradeReason | None = None
+        self.exit_placed = 0  # moment
+        self.seen: list[float] = []  # prices met, but for those of the bars from ``seen_from`` on
+        self.seen_from = 0
+        self.exit_base: int | None = None  # the candle from which this session's cooldown counts
+
+    @property
+    def live(self) -> bool:
+        return self.qty != 0 or self.entry is not None
+
+    # ---- which candles may be signals ------------------------------------------------------------
+
+    def pick(self, candidates: NDArray[np.bool_] | None) -> None:
+        """Ask the strategy about these candles only (None: about all)."""
+        self._picked = None if candidates is None else np.flatnonzero(candidates)
+
+    def agenda(self, session: int, before: int) -> NDArray[np.int64]:
+        """The candles of ``session``, known before that moment, that the strategy is to be asked about."""
+        first, last = int(self.candles.bounds[session]), int(self.candles.bounds[session + 1])
+        first = max(first, self._warm_again(first))
+        if self._picked is None:
+            numbers = np.arange(first, last)
+        else:
+            a, b = np.searchsorted(self._picked, (first, last))
+            numbers = self._picked[a:b]
+        return numbers[self.candles.closes[numbers] < before]
+
+    def may_signal(self, candle: int) -> bool:
+        """Whether the strategy is to be asked about ``candle``, if flat."""
+        if candle < self._warm_again(candle):
+            return False
+        if self._picked is None:
+            return True
+        at = int(np.searchsorted(self._picked, candle))
+        return at < len(self._picked) and int(self._picked[at]) == candle
+
+    def _warm_again(self, candle: int) -> int:
+        """After a split nothing is asked until the history is long enough again."""
+        begin = self._history(candle)
+        return begin + self.required - 1 if begin else 0
+
+    def _history(self, candle: int) -> int:
+        """The candle with which the history of ``candle`` begins."""
+        restarts = self.candles.restarts
+        return restarts[bisect_right(restarts, candle) - 1]
+
+    # ---- a session's lists -----------------------------------------------------------------------
+
+    def load_candles(self, session: int) -> None:
+        if self._candles_of == session:
+            return
+        self._candles_of = session
+        self.exit_base = None
+        candles, series = self.candles, self.series
+        a, b = int(candles.bounds[session]), int(candles.bounds[session + 1])
+        self.first_candle = a
+        begin = self._history(a)
+        self.origin = begin - 1
+        before = _dicts(series, a - 1, a) if a > begin else [dict.fromkeys(series, float("nan"))]
+        self.now = [*before, *_dicts(series, a, b)]
+        self.rows = list(
+            zip(
+                candles.open[a:b].tolist(), candles.high[a:b].tolist(), candles.low[a:b].tolist(),
+                candles.close[a:b].tolist(), candles.volume[a:b].astype(np.int64).tolist(),
+                candles.start[a:b].tolist(), strict=True,
+            )
+        )  # fmt: skip
+        self.closes_at = candles.closes[a:b].tolist()
+        if b > a and candles.at_bell[b - 1]:
+            self.closes_at[-1] = NEVER  # the runner asks for it at the bell
+
+    def load_bars(self, session: int) -> None:
+        if self._bars_of == session:
+            return
+        self._bars_of = session
+        tape = self.tape
+        a, b = int(tape.bounds[session]), int(tape.bounds[session + 1])
+        self.first_bar, self.bars = a, b - a
+        self.stamps = tape.minutes(a, b).tolist()
+        self.delivered = tape.delivered(a, b).tolist() if tape.late else [m + 1 for m in self.stamps]
+        self.opens, self.highs, self.lows, self.closes = (
+            tape.column(name, a, b).tolist() for name in _PRICES
+        )
+
+    def show(self, candle: int) -> ArrayView:
+        """The strategy's view on ``candle`` of the loaded session."""
+        at = candle - self.first_candle
+        view = self.view
+        view.open, view.high, view.low, view.close, view.volume, view.minute = self.rows[at]
+        view.before, view.now = self.now[at], self.now[at + 1]
+        view.count = candle - self.origin
+        base = self.exit_base
+        view.candles_since_exit = None if base is None else max(0, candle - base + 1)
+        return view
+
+    # ---- living ----------------------------------------------------------------------------------
+
+    def join(self, session: int, moment: int, candle: int) -> None:
+        """Follow the bars delivered and the candles known after ``moment``; ``candle`` is the next of them."""
+        self.load_candles(session)
+        self.load_bars(session)
+        self.bar = bisect_right(self.delivered, moment // 2)
+        self.next_bar = self.delivered[self.bar] if self.bar < self.bars else NEVER
+        if self.bar:
+            self.last = self.closes[self.bar - 1]
+        self.see_candle(candle)
+
+    def see_candle(self, candle: int) -> None:
+        """``candle`` is the next to be known."""
+        self.candle = candle
+        at = candle - self.first_candle
+        self.next_close = self.closes_at[at] if at < len(self.closes_at) else NEVER
+
+    def see_bars(self, bar: int) -> None:
+        """``bar`` is the next to be delivered."""
+        self.bar = bar
+        self.last = self.closes[bar - 1]
+        self.next_bar = self.delivered[bar] if bar < self.bars else NEVER
+
+    def bell_candle(self) -> int | None:
+        """The candle that only the session's close completes, if it is still to come."""
+        at = self.candle - self.first_candle
+        return self.candle if at < len(self.closes_at) and self.candles.at_bell[self.candle] else None
+
+    def average_volume(self, session: int, minute: int) -> float | None:
+        """Mean volume of the last 20 bars delivered by ``minute``, shares a minute."""
+        last = self.tape.known_by(session, minute)
+        restart = max((n for n in self.tape.restarts if n <= session), default=0)
+        first = max(int(self.tape.bounds[restart]), last - _VOLUME_BARS)
+        volumes = self.tape.column("volume", first, last)
+        return float(volumes.sum()) / len(volumes) if len(volumes) else None
+
+    def last_close(self, session: int, minute: int) -> float:
+        """Last close delivered by ``minute``."""
+        last = self.tape.known_by(session, minute)
+        return float(self.tape.column("close", last - 1, last)[0])
+
+    # ---- orders ----------------------------------------------------------------------------------
+
+    def arm(self, working: WorkingEntry, moment: int, candle: int) -> None:
+        """An entry begins to work at ``moment``, on the signal of ``candle``."""
+        terms = working.terms
+        self.working = working
+        self.entry = WorkingOrder(Side.BUY, OrderType.STOP_LIMIT, terms.entry, terms.limit)
+        self.entry_placed = moment
+        end = int(self.candles.start[candle]) + self.candles.minutes
+        self.expiry = (end + self.expiry_windows) * 2 + GRACE
+        self.waited = 0
+
+    def disarm(self) -> None:
+        self.entry = self.working = None
+        self.expiry = NEVER
+
+    def hold(self, holding: Holding, rest: Path, bar: int) -> None:
+        """The entry was filled in ``bar``; ``rest`` is what follows on its path. A stop protects it at once."""
+        self.disarm()
+        self.qty = holding.qty
+        self.holding = holding
+        self.exit_reason = None
+        self.seen = list(rest)
+        self.seen_from = bar + 1
+        self.protect(holding.stop_price)
+
+    def protect(self, price: Decimal) -> None:
+        self.stop = WorkingOrder(Side.SELL, OrderType.STOP, price, None)
+        self.stop_level = float(price)
+
+    def leave(self, reason: TradeReason, moment: int) -> None:
+        """The stop is taken back, a sale at market works instead."""
+        self.stop = None
+        self.exit_reason = reason
+        self.exit_placed = moment
+
+    def flat(self, stamp: int) -> None:
+        """The position was sold, by a bar stamped ``stamp``: the cooldown counts from the next candle."""
+        self.qty = 0
+        self.holding = self.stop = self.exit_reason = None
+        base = self.candle
+        while base < len(self.candles) and int(self.candles.start[base]) + self.candles.minutes <= stamp:
+            base += 1
+        self.exit_base = base
+
+    def touch(self, bar: int, ticks: int) -> Fill | None:
+        """The fill of what works on ``bar`` (a number within the session), if it touches it."""
+        order, stamp = self.entry, 2 * self.stamps[bar]
+        if order is not None:
+            if self.entry_placed > stamp or order.stop is None or order.limit is None:
+                return None
+            if self.highs[bar] < float(order.stop) and not order.triggered:
+                return None
+        elif self.exit_reason is not None:
+            if self.exit_placed > stamp:
+                return None
+            order = WorkingOrder(Side.SELL, OrderType.MARKET, None, None)
+        else:
+            order = self.stop
+            if order is None or self.lows[bar] > self.stop_level:
+                return None
+        return match(order, self.path(bar), ticks)
+
+    def path(self, bar: int) -> Path:
+        return path(self.opens[bar], self.highs[bar], self.lows[bar], self.closes[bar])
+
+    def prices_until(self, bar: int) -> Sequence[float]:
+        """Prices met from the entry to the bar before ``bar``, of this session."""
+        span = slice(self.seen_from, bar)
+        return [*self.seen, *self.lows[span], *self.highs[span]]
+
+    def end_session(self) -> None:
+        """The lists of this session will go: keep what was seen in it."""
+        if self.qty:
+            prices = self.prices_until(self.bars)
+            self.seen = [min(prices), max(prices)] if prices else []
+            self.seen_from = 0
+        self.next_bar = self.next_close = NEVER
+
+
+def _dicts(series: Mapping[str, Floats], a: int, b: int) -> list[Mapping[str, float]]:
+    """The indicators of candles ``a`` to ``b`` (excluded), a table for each."""
+    names = list(series)
+    columns = [series[name][a:b].tolist() for name in names]
+    match names:
+        case []:
+            return [{} for _ in range(b - a)]
+        # Displays are several times faster than the general case.
+        case [one, two]:
+            return [{one: x, two: y} for x, y in zip(*columns, strict=True)]
+        case [one, two, three]:
+            return [{one: x, two: y, three: z} for x, y, z in zip(*columns, strict=True)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
