@@ -27,6 +27,8 @@ from tui_trader.strategies.base import Strategy
 #: Later than any moment.
 NEVER: Final = 2**31 - 1
 _VOLUME_BARS: Final = 20
+#: Candles that become lists at first: most signals come to nothing, or to a short trade.
+_STRETCH: Final = 24
 _PRICES: Final[tuple[Column, ...]] = ("open", "high", "low", "close")
 
 #: Open, high, low, close, volume and start (minute) of a candle.
@@ -54,12 +56,12 @@ class Desk:
     """Columns become lists a session at a time, and only in sessions in which they are needed."""
 
     __slots__ = (
-        "_bars_of", "_candles_of", "_picked", "bar", "bars", "candle", "candles", "closes", "closes_at",
-        "delivered", "entry", "entry_placed", "exit_base", "exit_placed", "exit_reason", "expiry",
-        "expiry_windows", "first_bar", "first_candle", "force_close", "highs", "holding", "last", "lows",
-        "next_bar", "next_close", "now", "number", "opens", "origin", "qty", "required", "rows", "seen",
-        "seen_from", "series", "stamps", "stop", "stop_level", "strategy", "symbol", "tape", "view", "waited",
-        "working",
+        "_asked", "_asked_bounds", "_bars_of", "_candidates", "bar", "bars", "candle", "candles", "closes",
+        "closes_at", "contiguous", "delivered", "entry", "entry_placed", "exit_base", "exit_placed",
+        "exit_reason", "exit_session", "expiry", "expiry_windows", "first_bar", "first_candle", "force_close",
+        "highs", "holding", "last", "last_candle", "lows", "next_bar", "next_close", "now", "number", "opens",
+        "origin", "qty", "required", "rows", "seen", "seen_from", "series", "session", "stamps", "stop",
+        "stop_level", "strategy", "symbol", "tape", "view", "waited", "working",
     )  # fmt: skip
 
     def __init__(self, number: int, strategy: Strategy, tape: Tape, candles: Candles) -> None:
@@ -74,10 +76,13 @@ class Desk:
         self.series: dict[str, Floats] = candles.indicators(dict(strategy.indicators))
         self.view = ArrayView()
         self.view.length = candles.minutes
-        self._picked: NDArray[np.int64] | None = None
-        # Lists of one session: its candles, and its bars.
-        self._candles_of = self._bars_of = -1
-        self.first_candle = self.first_bar = self.origin = 0
+        self._candidates: NDArray[np.bool_] | None = None
+        self._asked = np.empty(0, dtype=np.int32)
+        self._asked_bounds = [0]
+        self.contiguous = True  # whether every candle is asked about
+        # Lists of a part of a session: its candles from ``first_candle`` on, and its bars.
+        self.session = self._bars_of = self.exit_session = -1
+        self.first_candle = self.last_candle = self.first_bar = self.origin = 0
         self.rows: list[Row] = []
         self.now: list[Mapping[str, float]] = []  # indicators, from those of the candle before the first
         self.closes_at: list[int] = []
@@ -117,34 +122,37 @@ class Desk:
 
     # ---- which candles may be signals ------------------------------------------------------------
 
-    def pick(self, candidates: NDArray[np.bool_] | None) -> None:
-        """Ask the strategy about these candles only (None: about all)."""
-        self._picked = None if candidates is None else np.flatnonzero(candidates)
+    def plan(self, candidates: NDArray[np.bool_] | None, cut_offs: NDArray[np.int64]) -> None:
+        """Ask the strategy about ``candidates`` only (None: about all candles).
 
-    def agenda(self, session: int, before: int) -> NDArray[np.int64]:
-        """The candles of ``session``, known before that moment, that the strategy is to be asked about."""
-        first, last = int(self.candles.bounds[session]), int(self.candles.bounds[session + 1])
-        first = max(first, self._warm_again(first))
-        if self._picked is None:
-            numbers = np.arange(first, last)
-        else:
-            a, b = np.searchsorted(self._picked, (first, last))
-            numbers = self._picked[a:b]
-        return numbers[self.candles.closes[numbers] < before]
+        Candles known at their session's moment of ``cut_offs`` or later are no signals, nor are those after a
+        split until the history is long enough again.
+        """
+        candles = self.candles
+        self._candidates = candidates
+        self.contiguous = candidates is None
+        asked = np.ones(len(candles), dtype=bool) if candidates is None else candidates.copy()
+        asked &= candles.closes < np.repeat(cut_offs, np.diff(candles.bounds))
+        for begin in candles.restarts[1:]:
+            asked[begin : begin + self.required - 1] = False
+        self._asked = np.flatnonzero(asked).astype(np.int32)
+        self._asked_bounds = np.searchsorted(self._asked, candles.bounds).tolist()
+
+    def agenda(self, session: int) -> NDArray[np.int32]:
+        """The candles of ``session`` that the strategy is to be asked about."""
+        bounds = self._asked_bounds
+        return self._asked[bounds[session] : bounds[session + 1]]
+
+    def has_agenda(self, session: int) -> bool:
+        bounds = self._asked_bounds
+        return bounds[session] != bounds[session + 1]
 
     def may_signal(self, candle: int) -> bool:
-        """Whether the strategy is to be asked about ``candle``, if flat."""
-        if candle < self._warm_again(candle):
-            return False
-        if self._picked is None:
-            return True
-        at = int(np.searchsorted(self._picked, candle))
-        return at < len(self._picked) and int(self._picked[at]) == candle
-
-    def _warm_again(self, candle: int) -> int:
-        """After a split nothing is asked until the history is long enough again."""
+        """Whether the strategy is to be asked about ``candle``, if flat and entries are allowed."""
         begin = self._history(candle)
-        return begin + self.required - 1 if begin else 0
+        if begin and candle < begin + self.required - 1:
+            return False
+        return self._candidates is None or bool(self._candidates[candle])
 
     def _history(self, candle: int) -> int:
         """The candle with which the history of ``candle`` begins."""
@@ -153,18 +161,21 @@ class Desk:
 
     # ---- a session's lists -----------------------------------------------------------------------
 
-    def load_candles(self, session: int) -> None:
-        if self._candles_of == session:
+    def see(self, session: int, candle: int) -> None:
+        """Have the lists hold ``candle`` of ``session``: a stretch at first, if more is needed, the rest."""
+        if self.session == session and self.first_candle <= candle < self.last_candle:
             return
-        self._candles_of = session
-        self.exit_base = None
         candles, series = self.candles, self.series
-        a, b = int(candles.bounds[session]), int(candles.bounds[session + 1])
-        self.first_candle = a
-        begin = self._history(a)
+        end = int(candles.bounds[session + 1])
+        begin = self._history(candle) if candle < end else 0
+        more = self.session == session and candle == self.last_candle
+        self.session = session
+        # The candle before is kept: it may be the one that is being decided.
+        a, b = candle - more, end if more or self.contiguous else min(end, candle + _STRETCH)
+        self.first_candle, self.last_candle = a, b
         self.origin = begin - 1
         before = _dicts(series, a - 1, a) if a > begin else [dict.fromkeys(series, float("nan"))]
-        self.now = [*before, *_dicts(series, a, b)]
+        self.now = before + _dicts(series, a, b)
         self.rows = list(
             zip(
                 candles.open[a:b].tolist(), candles.high[a:b].tolist(), candles.low[a:b].tolist(),
@@ -173,7 +184,7 @@ class Desk:
             )
         )  # fmt: skip
         self.closes_at = candles.closes[a:b].tolist()
-        if b > a and candles.at_bell[b - 1]:
+        if b == end and b > a and candles.at_bell[b - 1]:
             self.closes_at[-1] = NEVER  # the runner asks for it at the bell
 
     def load_bars(self, session: int) -> None:
@@ -190,33 +201,36 @@ class Desk:
         )
 
     def show(self, candle: int) -> ArrayView:
-        """The strategy's view on ``candle`` of the loaded session."""
+        """The strategy's view on ``candle``, which the lists hold."""
         at = candle - self.first_candle
         view = self.view
         view.open, view.high, view.low, view.close, view.volume, view.minute = self.rows[at]
         view.before, view.now = self.now[at], self.now[at + 1]
         view.count = candle - self.origin
-        base = self.exit_base
-        view.candles_since_exit = None if base is None else max(0, candle - base + 1)
+        view.candles_since_exit = None
+        if self.exit_session == self.session and self.exit_base is not None:
+            view.candles_since_exit = max(0, candle - self.exit_base + 1)
         return view
 
     # ---- living ----------------------------------------------------------------------------------
 
     def join(self, session: int, moment: int, candle: int) -> None:
         """Follow the bars delivered and the candles known after ``moment``; ``candle`` is the next of them."""
-        self.load_candles(session)
         self.load_bars(session)
         self.bar = bisect_right(self.delivered, moment // 2)
         self.next_bar = self.delivered[self.bar] if self.bar < self.bars else NEVER
         if self.bar:
             self.last = self.closes[self.bar - 1]
-        self.see_candle(candle)
+        self.await_candle(session, candle)
 
-    def see_candle(self, candle: int) -> None:
+    def await_candle(self, session: int, candle: int) -> None:
         """``candle`` is the next to be known."""
         self.candle = candle
-        at = candle - self.first_candle
-        self.next_close = self.closes_at[at] if at < len(self.closes_at) else NEVER
+        if candle < int(self.candles.bounds[session + 1]):
+            self.see(session, candle)
+            self.next_close = self.closes_at[candle - self.first_candle]
+        else:
+            self.next_close = NEVER
 
     def see_bars(self, bar: int) -> None:
         """``bar`` is the next to be delivered."""
@@ -224,10 +238,10 @@ class Desk:
         self.last = self.closes[bar - 1]
         self.next_bar = self.delivered[bar] if bar < self.bars else NEVER
 
-    def bell_candle(self) -> int | None:
+    def bell_candle(self, session: int) -> int | None:
         """The candle that only the session's close completes, if it is still to come."""
-        at = self.candle - self.first_candle
-        return self.candle if at < len(self.closes_at) and self.candles.at_bell[self.candle] else None
+        ahead = self.candle < int(self.candles.bounds[session + 1])
+        return self.candle if ahead and self.candles.at_bell[self.candle] else None
 
     def average_volume(self, session: int, minute: int) -> float | None:
         """Mean volume of the last 20 bars delivered by ``minute``, shares a minute."""
@@ -237,8 +251,13 @@ class Desk:
         volumes = self.tape.column("volume", first, last)
         return float(volumes.sum()) / len(volumes) if len(volumes) else None
 
-    def last_close(self, session: int, minute: int) -> float:
-        """Last close delivered by ``minute``."""
+    def last_close(self, session: int, candle: int) -> float:
+        """Last close delivered when ``candle`` is known."""
+        candles = self.candles
+        moment = int(candles.closes[candle])
+        if moment == 2 * (int(candles.start[candle]) + candles.minutes):
+            return float(candles.close[candle])  # on time: by its own last bar, or there is none since
+        minute = moment // 2
         last = self.tape.known_by(session, minute)
         return float(self.tape.column("close", last - 1, last)[0])
 
@@ -286,6 +305,7 @@ class Desk:
         while base < len(self.candles) and int(self.candles.start[base]) + self.candles.minutes <= stamp:
             base += 1
         self.exit_base = base
+        self.exit_session = self.session
 
     def touch(self, bar: int, ticks: int) -> Fill | None:
         """The fill of what works on ``bar`` (a number within the session), if it touches it."""

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Context, Decimal, localcontext, setcontext
+from itertools import count as itertools_count
+from itertools import islice, repeat
 from types import TracebackType
 from typing import Final
 
@@ -118,12 +120,13 @@ class BacktestRunner:
     def _open_desks(self) -> None:
         market = self._market
         self._desks: list[Desk] = []
+        cut_offs = 2 * (market.closes - self._rules.session.no_entries_before_close_min)
         for number, strategy in enumerate(self._strategies):
             candles = market.candles(strategy.symbol, strategy.candle_interval_minutes)
             desk = Desk(number, strategy, market.tapes[strategy.symbol], candles)
-            if self._jump:
-                self._asked = desk
-                desk.pick(checked_candidates(strategy, candles, desk.series))
+            self._asked = desk
+            candidates = checked_candidates(strategy, candles, desk.series) if self._jump else None
+            desk.plan(candidates, cut_offs)
             self._desks.append(desk)
         self._asked = None
 
@@ -219,29 +222,25 @@ class BacktestRunner:
 
     def _plan_agenda(self) -> None:
         """What the strategies are to be asked about in this session, in order of time, then A–Z."""
+        session = self._session
         self._at = 0
-        if len(self._desks) == 1:
-            desk = self._desks[0]
-            candles = desk.agenda(self._session, self._cut_off)
-            self._agenda_times = desk.candles.closes[candles].tolist()
-            self._agenda = [(desk, candle) for candle in candles.tolist()]
-            return
-        parts = [(desk, desk.agenda(self._session, self._cut_off)) for desk in self._desks]
-        parts = [(desk, candles) for desk, candles in parts if len(candles)]
-        if not parts:
+        asked = [desk for desk in self._desks if desk.has_agenda(session)]
+        if not asked:
             self._agenda_times, self._agenda = [], []
             return
-        times = np.concatenate([desk.candles.closes[candles] for desk, candles in parts])
-        numbers = np.concatenate([candles for _, candles in parts])
-        owners = np.repeat([desk.number for desk, _ in parts], [len(candles) for _, candles in parts])
+        parts = [desk.agenda(session) for desk in asked]
+        if len(parts) == 1:
+            desk = asked[0]
+            self._agenda_times = desk.candles.closes[parts[0]].tolist()
+            self._agenda = [(desk, candle) for candle in parts[0].tolist()]
+            return
+        times = np.concatenate([desk.candles.closes[part] for desk, part in zip(asked, parts, strict=True)])
+        owners = np.repeat(np.arange(len(asked)), [len(part) for part in parts]).tolist()
+        numbers = np.concatenate(parts).tolist()
         # Stable, and the parts are A–Z with rising candles, so equal times stay in that order.
         order = np.argsort(times, kind="stable")
         self._agenda_times = times[order].tolist()
-        desks = self._desks
-        self._agenda = [
-            (desks[owner], number)
-            for owner, number in zip(owners[order].tolist(), numbers[order].tolist(), strict=True)
-        ]
+        self._agenda = [(asked[owners[at]], numbers[at]) for at in order.tolist()]
 
     def _first_bar(self) -> int:
         """The minute of the session's first delivery."""
@@ -278,22 +277,63 @@ class BacktestRunner:
 
     def _scan(self) -> bool:
         """Ask about the agenda's candles, in turn, until an entry works; false when there are no more."""
-        agenda = self._agenda
-        session = self._session
+        if len(self._desks) == 1 and self._desks[0].contiguous:
+            return self._scan_all(self._desks[0])
+        agenda, session = self._agenda, self._session
         for at in range(self._at, len(agenda)):
             desk, candle = agenda[at]
-            desk.load_candles(session)
+            if desk.session != session or not desk.first_candle <= candle < desk.last_candle:
+                desk.see(session, candle)
             self._asked = desk
             order = decide_flat(desk.strategy, desk.show(candle))
-            if order is not None:
-                moment = self._agenda_times[at]
-                self._signal(desk, candle, order, moment)
-                if self._live:
-                    self._at = at + 1
-                    self._rest_of_instant(moment)
-                    return True
+            if order is not None and self._signal_on_agenda(at, order):
+                return True
         self._at = len(agenda)
         return False
+
+    def _scan_all(self, desk: Desk) -> bool:
+        """``_scan`` for the only symbol of a run when every candle is asked about: the loop to be quick."""
+        agenda = self._agenda
+        while self._at < len(agenda):
+            candle = agenda[self._at][1]
+            desk.see(self._session, candle)
+            self._asked = desk
+            view = desk.show(candle)
+            strategy, now, skip = desk.strategy, desk.now, candle - desk.first_candle
+            count = len(agenda) - self._at
+            since = repeat(None, count) if view.candles_since_exit is None else self._since_exit(desk, candle)
+            # The view is filled by the loop itself.
+            for at, (view.open, view.high, view.low, view.close, view.volume, view.minute), view.before, \
+                    view.now, view.count, view.candles_since_exit in zip(
+                range(self._at, len(agenda)), islice(desk.rows, skip, None), islice(now, skip, None),
+                islice(now, skip + 1, None), itertools_count(view.count), since, strict=False,
+            ):  # fmt: skip
+                order = decide_flat(strategy, view)
+                if order is not None:
+                    break
+            else:
+                self._at = len(agenda)
+                return False
+            if self._signal_on_agenda(at, order):
+                return True
+            self._at = at + 1
+        return False
+
+    @staticmethod
+    def _since_exit(desk: Desk, candle: int) -> Iterator[int]:
+        base = desk.exit_base or 0
+        return (max(0, number - base + 1) for number in itertools_count(candle))
+
+    def _signal_on_agenda(self, at: int, order: EnterLong) -> bool:
+        """Take the signal of an agenda's candle; whether an entry works now."""
+        desk, candle = self._agenda[at]
+        moment = self._agenda_times[at]
+        self._signal(desk, candle, order, moment)
+        if not self._live:
+            return False
+        self._at = at + 1
+        self._rest_of_instant(moment)
+        return True
 
     def _rest_of_instant(self, moment: int) -> None:
         """An entry works since ``moment``: the other symbols' decisions of that very moment follow."""
@@ -302,7 +342,7 @@ class BacktestRunner:
             desk, candle = self._agenda[self._at]
             self._at += 1
             if not desk.live:
-                desk.load_candles(self._session)
+                desk.see(self._session, candle)
                 self._ask_flat(desk, candle, moment)
 
     def _ask_flat(self, desk: Desk, candle: int, moment: int) -> None:
@@ -315,14 +355,11 @@ class BacktestRunner:
 
     def _signal(self, desk: Desk, candle: int, order: EnterLong, moment: int) -> None:
         self._own_arithmetic()
-        minute = moment // 2
-        row = desk.rows[candle - desk.first_candle]
-        last = desk.last_close(self._session, minute)
+        start = time_of(int(desk.candles.start[candle]))
+        last = desk.last_close(self._session, candle)
         share = self._rules.risk.max_volume_pct > ZERO
-        volume = desk.average_volume(self._session, minute) if share else None
-        entry = self._account.review(
-            desk.symbol, order, time_of(row[5]), last, volume, moment_time(moment)
-        )
+        volume = desk.average_volume(self._session, moment // 2) if share else None
+        entry = self._account.review(desk.symbol, order, start, last, volume, moment_time(moment))
         if entry is None:
             return
         was_live = desk in self._live
@@ -352,23 +389,21 @@ class BacktestRunner:
         stop, qty, cash, floor = desk.stop_level, desk.qty, account.cash, account.loss_floor
         add_time, add_value = self._curve_time.append, self._curve_value.append
         bar, bars, candle, rode = desk.bar, desk.bars, desk.candle, False
-        last = desk.last
+        last, listed = desk.last, desk.last_candle
         while True:
-            at = candle - first
-            known = closes_at[at] if at < len(closes_at) else NEVER
+            known = closes_at[candle - first] if candle < listed else desk.next_close
             until = known if known < limit else limit - 1
-            clear = True
             while bar < bars and 2 * delivered[bar] <= until:
                 equity = cash + qty * closes[bar]
                 if lows[bar] <= stop or equity <= floor:
-                    clear = False
+                    until = NEVER
                     break
                 last = closes[bar]
                 add_time(60 * delivered[bar])
                 add_value(equity)
                 bar += 1
                 rode = True
-            if not clear or known >= limit:
+            if until == NEVER or known >= limit:
                 break
             self._asked = desk
             decision = decide_holding(strategy, desk.show(candle), holding)
@@ -380,10 +415,10 @@ class BacktestRunner:
             elif decision is not None:
                 self._exit(desk, TradeReason.EXIT, known)
                 break
+            if candle == listed:
+                break
         if rode:
-            desk.candle = candle
-            at = candle - first
-            desk.next_close = closes_at[at] if at < len(closes_at) else NEVER
+            desk.await_candle(self._session, candle)
             desk.bar = bar
             desk.last = last
             desk.next_bar = delivered[bar] if bar < bars else NEVER
@@ -532,7 +567,7 @@ class BacktestRunner:
         for desk in self._live:
             while desk.next_close == moment:
                 todo.append((desk.number, desk.candle, desk))
-                desk.see_candle(desk.candle + 1)
+                desk.await_candle(self._session, desk.candle + 1)
         live = set(map(_number, self._live)) if todo or self._at < len(self._agenda_times) else set()
         times = self._agenda_times
         while self._at < len(times) and times[self._at] <= moment:
@@ -546,11 +581,11 @@ class BacktestRunner:
             if desk.number in live:
                 self._candle_of_live(desk, candle, moment)
             elif not desk.live:
-                desk.load_candles(self._session)
+                desk.see(self._session, candle)
                 self._ask_flat(desk, candle, moment)
             else:
                 # Two candles at one moment: the first armed the symbol, this is the next of its candles.
-                desk.see_candle(candle + 1)
+                desk.await_candle(self._session, candle + 1)
                 self._candle_of_live(desk, candle, moment)
 
     def _candle_of_live(self, desk: Desk, candle: int, moment: int) -> None:
@@ -628,9 +663,9 @@ class BacktestRunner:
                 self._account.placed(now, desk.symbol, Role.EXIT, desk.qty)
                 desk.exit_placed = moment
         for desk in self._live:
-            candle = desk.bell_candle()
+            candle = desk.bell_candle(self._session)
             if candle is not None:
-                desk.see_candle(candle + 1)
+                desk.await_candle(self._session, candle + 1)
                 self._candle_of_live(desk, candle, moment)
             desk.end_session()
 

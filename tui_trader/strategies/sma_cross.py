@@ -51,6 +51,7 @@ class SmaCross(Strategy):
             "sma_slow": Indicator("sma", config.sma_slow),
             "atr": Indicator("atr", config.atr_period),
         }
+        self._required = max(config.sma_slow, config.atr_period) + 1
 
     @property
     def candle_interval_minutes(self) -> int:
@@ -58,14 +59,14 @@ class SmaCross(Strategy):
 
     @property
     def required_history(self) -> int:
-        return max(self.config.sma_slow, self.config.atr_period) + 1
+        return self._required
 
     @property
     def indicators(self) -> Mapping[str, Indicator]:
         return self._indicators
 
     def should_long(self, view: CandleView) -> bool:
-        if view.count < self.required_history:
+        if view.count < self._required:
             return False
         tolerance = _SMA_TOLERANCE * view.close
         if not view.now["sma_fast"] - view.now["sma_slow"] > tolerance:
