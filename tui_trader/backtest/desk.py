@@ -27,12 +27,13 @@ from tui_trader.strategies.base import Strategy
 #: Later than any moment.
 NEVER: Final = 2**31 - 1
 _VOLUME_BARS: Final = 20
-#: Candles that become lists at first: most signals come to nothing, or to a short trade.
+#: Candles and bars that become lists at first: most signals come to nothing, or to a short trade.
 _STRETCH: Final = 24
+_STRETCH_BARS: Final = 48
 _PRICES: Final[tuple[Column, ...]] = ("open", "high", "low", "close")
 
-#: Open, high, low, close, volume and start (minute) of a candle.
-Row = tuple[float, float, float, float, int, int]
+#: Open, high, low, close, volume and start (minute) of candles.
+CandleLists = tuple[list[float], list[float], list[float], list[float], list[int], list[int]]
 
 
 class ArrayView(CandleView):
@@ -56,11 +57,11 @@ class Desk:
     """Columns become lists a session at a time, and only in sessions in which they are needed."""
 
     __slots__ = (
-        "_asked", "_asked_bounds", "_bars_of", "_candidates", "bar", "bars", "candle", "candles", "closes",
+        "_asked", "_asked_bounds", "_candidates", "bar", "bars", "bars_end", "candle", "candles", "closes",
         "closes_at", "contiguous", "delivered", "entry", "entry_placed", "exit_base", "exit_placed",
         "exit_reason", "exit_session", "expiry", "expiry_windows", "first_bar", "first_candle", "force_close",
         "highs", "holding", "last", "last_candle", "lows", "next_bar", "next_close", "now", "number", "opens",
-        "origin", "qty", "required", "rows", "seen", "seen_from", "series", "session", "stamps", "stop",
+        "origin", "qty", "required", "columns", "seen", "seen_from", "series", "session", "stamps", "stop",
         "stop_level", "strategy", "symbol", "tape", "view", "waited", "working",
     )  # fmt: skip
 
@@ -80,10 +81,10 @@ class Desk:
         self._asked = np.empty(0, dtype=np.int32)
         self._asked_bounds = [0]
         self.contiguous = True  # whether every candle is asked about
-        # Lists of a part of a session: its candles from ``first_candle`` on, and its bars.
-        self.session = self._bars_of = self.exit_session = -1
+        # Lists of a stretch of a session: its candles from ``first_candle`` on, its bars from ``first_bar`` on.
+        self.session = self.exit_session = -1
         self.first_candle = self.last_candle = self.first_bar = self.origin = 0
-        self.rows: list[Row] = []
+        self.columns: CandleLists = ([], [], [], [], [], [])
         self.now: list[Mapping[str, float]] = []  # indicators, from those of the candle before the first
         self.closes_at: list[int] = []
         self.stamps: list[int] = []
@@ -92,7 +93,8 @@ class Desk:
         self.highs: list[float] = []
         self.lows: list[float] = []
         self.closes: list[float] = []
-        self.bars = 0
+        self.bars = 0  # so many are listed
+        self.bars_end = 0  # end of the session's bars on the tape
         # Where time stands in them, while live.
         self.bar = 0  # the next to be delivered
         self.next_bar = NEVER  # minute of that
@@ -176,23 +178,21 @@ class Desk:
         self.origin = begin - 1
         before = _dicts(series, a - 1, a) if a > begin else [dict.fromkeys(series, float("nan"))]
         self.now = before + _dicts(series, a, b)
-        self.rows = list(
-            zip(
-                candles.open[a:b].tolist(), candles.high[a:b].tolist(), candles.low[a:b].tolist(),
-                candles.close[a:b].tolist(), candles.volume[a:b].astype(np.int64).tolist(),
-                candles.start[a:b].tolist(), strict=True,
-            )
+        self.columns = (
+            candles.open[a:b].tolist(), candles.high[a:b].tolist(), candles.low[a:b].tolist(),
+            candles.close[a:b].tolist(), candles.volume[a:b].astype(np.int64).tolist(),
+            candles.start[a:b].tolist(),
         )  # fmt: skip
         self.closes_at = candles.closes[a:b].tolist()
         if b == end and b > a and candles.at_bell[b - 1]:
             self.closes_at[-1] = NEVER  # the runner asks for it at the bell
 
-    def load_bars(self, session: int) -> None:
-        if self._bars_of == session:
-            return
-        self._bars_of = session
+    def _list_bars(self, first: int, count: int) -> None:
+        """Have the lists hold up to ``count`` bars of the session from ``first`` (on the tape) on."""
         tape = self.tape
-        a, b = int(tape.bounds[session]), int(tape.bounds[session + 1])
+        a, b = first, min(first + count, self.bars_end)
+        if tape.late:
+            b = self.bars_end  # so that bars delivered together are listed together
         self.first_bar, self.bars = a, b - a
         self.stamps = tape.minutes(a, b).tolist()
         self.delivered = tape.delivered(a, b).tolist() if tape.late else [m + 1 for m in self.stamps]
@@ -204,7 +204,9 @@ class Desk:
         """The strategy's view on ``candle``, which the lists hold."""
         at = candle - self.first_candle
         view = self.view
-        view.open, view.high, view.low, view.close, view.volume, view.minute = self.rows[at]
+        opens, highs, lows, closes, volumes, minutes = self.columns
+        view.open, view.high, view.low, view.close = opens[at], highs[at], lows[at], closes[at]
+        view.volume, view.minute = volumes[at], minutes[at]
         view.before, view.now = self.now[at], self.now[at + 1]
         view.count = candle - self.origin
         view.candles_since_exit = None
@@ -216,11 +218,10 @@ class Desk:
 
     def join(self, session: int, moment: int, candle: int) -> None:
         """Follow the bars delivered and the candles known after ``moment``; ``candle`` is the next of them."""
-        self.load_bars(session)
-        self.bar = bisect_right(self.delivered, moment // 2)
-        self.next_bar = self.delivered[self.bar] if self.bar < self.bars else NEVER
-        if self.bar:
-            self.last = self.closes[self.bar - 1]
+        self.bars_end = int(self.tape.bounds[session + 1])
+        self._list_bars(self.tape.known_by(session, moment // 2), _STRETCH_BARS)
+        self.bar = 0
+        self.next_bar = self.delivered[0] if self.bars else NEVER
         self.await_candle(session, candle)
 
     def await_candle(self, session: int, candle: int) -> None:
@@ -233,10 +234,26 @@ class Desk:
             self.next_close = NEVER
 
     def see_bars(self, bar: int) -> None:
-        """``bar`` is the next to be delivered."""
-        self.bar = bar
+        """``bar`` is the next to be delivered; the one before it was."""
         self.last = self.closes[bar - 1]
+        if bar == self.bars and self.bars_left:
+            self._keep_seen()
+            self._list_bars(self.first_bar + bar, self.bars_end)
+            bar = 0
+        self.bar = bar
         self.next_bar = self.delivered[bar] if bar < self.bars else NEVER
+
+    @property
+    def bars_left(self) -> bool:
+        """Whether the session has bars beyond those listed."""
+        return self.first_bar + self.bars < self.bars_end
+
+    def last_bar(self, session: int) -> tuple[int, float] | None:
+        """Stamp and close of the session's last bar, if it has any."""
+        a, b = int(self.tape.bounds[session]), int(self.tape.bounds[session + 1])
+        if a == b:
+            return None
+        return int(self.tape.minutes(b - 1, b)[0]), float(self.tape.column("close", b - 1, b)[0])
 
     def bell_candle(self, session: int) -> int | None:
         """The candle that only the session's close completes, if it is still to come."""
@@ -308,7 +325,7 @@ class Desk:
         self.exit_session = self.session
 
     def touch(self, bar: int, ticks: int) -> Fill | None:
-        """The fill of what works on ``bar`` (a number within the session), if it touches it."""
+        """The fill of what works on ``bar`` (a place in the lists), if it touches it."""
         order, stamp = self.entry, 2 * self.stamps[bar]
         if order is not None:
             if self.entry_placed > stamp or order.stop is None or order.limit is None:
@@ -329,16 +346,20 @@ class Desk:
         return path(self.opens[bar], self.highs[bar], self.lows[bar], self.closes[bar])
 
     def prices_until(self, bar: int) -> Sequence[float]:
-        """Prices met from the entry to the bar before ``bar``, of this session."""
+        """Prices met from the entry to the bar before ``bar``."""
         span = slice(self.seen_from, bar)
         return [*self.seen, *self.lows[span], *self.highs[span]]
 
-    def end_session(self) -> None:
-        """The lists of this session will go: keep what was seen in it."""
+    def _keep_seen(self) -> None:
+        """The listed bars will go: keep what was seen in them."""
         if self.qty:
             prices = self.prices_until(self.bars)
             self.seen = [min(prices), max(prices)] if prices else []
             self.seen_from = 0
+
+    def end_session(self) -> None:
+        self._keep_seen()
+        self.bars = self.bar = 0
         self.next_bar = self.next_close = NEVER
 
 

@@ -143,15 +143,17 @@ class Candles:
         """The named series at each candle, NaN where not warm."""
         found: dict[str, Floats] = {}
         for name, indicator in wanted.items():
-            parts = [batch(indicator, self._arrays(a, b)) for a, b in self.histories()]
+            parts = [batch(indicator, self._arrays(a, b, indicator)) for a, b in self.histories()]
             found[name] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return found
 
-    def _arrays(self, a: int, b: int) -> CandleArrays:
-        session = np.searchsorted(self.bounds, np.arange(a, b), side="right") if b > a else np.empty(0)
-        return CandleArrays(
-            self.high[a:b], self.low[a:b], self.close[a:b], self.volume[a:b], session.astype(np.int64)
-        )
+    def _arrays(self, a: int, b: int, indicator: Indicator) -> CandleArrays:
+        count = b - a
+        if indicator.kind == "vwap":
+            session = np.searchsorted(self.bounds, np.arange(a, b), side="right")
+        else:
+            session = np.zeros(count, dtype=np.int64)
+        return CandleArrays(self.high[a:b], self.low[a:b], self.close[a:b], self.volume[a:b], session)
 
     def columns(self, a: int, b: int, series: Mapping[str, Floats]) -> CandleColumns:
         """Candles ``a`` to ``b`` (excluded), which lie in one history, as a strategy may see them."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Context, Decimal, localcontext, setcontext
-from itertools import count as itertools_count
+from itertools import count as counting
 from itertools import islice, repeat
 from types import TracebackType
 from typing import Final
@@ -92,7 +92,8 @@ class BacktestRunner:
         self._flatten_at = 0  # and of positions
         self._timers: list[int] = []
         self._agenda_times: list[int] = []
-        self._agenda: list[tuple[Desk, int]] = []
+        self._agenda_desks: list[Desk] = []
+        self._agenda_candles: list[int] = []
         self._at = 0  # the next on the agenda
         self._first_delivery: int | None = None  # minute, while the day's first equity is not known
         self._curve_time = array("q")
@@ -208,7 +209,7 @@ class BacktestRunner:
         self._flatten_at = 2 * (closed - rules.flatten_before_close_min)
         self._timers = [self._cut_off, self._flatten_at, self._bell]
         self._plan_agenda()
-        if self._agenda or self._live:
+        if self._agenda_times or self._live:
             account = self._account
             account.start_session()
             if self._live:
@@ -226,21 +227,21 @@ class BacktestRunner:
         self._at = 0
         asked = [desk for desk in self._desks if desk.has_agenda(session)]
         if not asked:
-            self._agenda_times, self._agenda = [], []
+            self._agenda_times, self._agenda_desks, self._agenda_candles = [], [], []
             return
         parts = [desk.agenda(session) for desk in asked]
         if len(parts) == 1:
-            desk = asked[0]
-            self._agenda_times = desk.candles.closes[parts[0]].tolist()
-            self._agenda = [(desk, candle) for candle in parts[0].tolist()]
+            desk, part = asked[0], parts[0]
+            self._agenda_times = desk.candles.closes[part].tolist()
+            self._agenda_desks, self._agenda_candles = [desk] * len(part), part.tolist()
             return
         times = np.concatenate([desk.candles.closes[part] for desk, part in zip(asked, parts, strict=True)])
-        owners = np.repeat(np.arange(len(asked)), [len(part) for part in parts]).tolist()
-        numbers = np.concatenate(parts).tolist()
+        owners = np.repeat(np.arange(len(asked)), [len(part) for part in parts])
         # Stable, and the parts are A–Z with rising candles, so equal times stay in that order.
         order = np.argsort(times, kind="stable")
         self._agenda_times = times[order].tolist()
-        self._agenda = [(asked[owners[at]], numbers[at]) for at in order.tolist()]
+        self._agenda_desks = [asked[owner] for owner in owners[order].tolist()]
+        self._agenda_candles = np.concatenate(parts)[order].tolist()
 
     def _first_bar(self) -> int:
         """The minute of the session's first delivery."""
@@ -279,56 +280,63 @@ class BacktestRunner:
         """Ask about the agenda's candles, in turn, until an entry works; false when there are no more."""
         if len(self._desks) == 1 and self._desks[0].contiguous:
             return self._scan_all(self._desks[0])
-        agenda, session = self._agenda, self._session
-        for at in range(self._at, len(agenda)):
-            desk, candle = agenda[at]
+        desks, candles, session = self._agenda_desks, self._agenda_candles, self._session
+        for at in range(self._at, len(candles)):
+            desk, candle = desks[at], candles[at]
             if desk.session != session or not desk.first_candle <= candle < desk.last_candle:
                 desk.see(session, candle)
             self._asked = desk
             order = decide_flat(desk.strategy, desk.show(candle))
             if order is not None and self._signal_on_agenda(at, order):
                 return True
-        self._at = len(agenda)
+        self._at = len(candles)
         return False
 
     def _scan_all(self, desk: Desk) -> bool:
-        """``_scan`` for the only symbol of a run when every candle is asked about: the loop to be quick."""
-        agenda = self._agenda
-        while self._at < len(agenda):
-            candle = agenda[self._at][1]
+        """``_scan`` for a run's only symbol when every candle is asked about: the loop that must be quick."""
+        candles, strategy, view = self._agenda_candles, desk.strategy, desk.view
+        self._asked = desk
+        while self._at < len(candles):
+            candle = candles[self._at]
             desk.see(self._session, candle)
-            self._asked = desk
-            view = desk.show(candle)
-            strategy, now, skip = desk.strategy, desk.now, candle - desk.first_candle
-            count = len(agenda) - self._at
-            since = repeat(None, count) if view.candles_since_exit is None else self._since_exit(desk, candle)
-            # The view is filled by the loop itself.
-            for at, (view.open, view.high, view.low, view.close, view.volume, view.minute), view.before, \
-                    view.now, view.count, view.candles_since_exit in zip(
-                range(self._at, len(agenda)), islice(desk.rows, skip, None), islice(now, skip, None),
-                islice(now, skip + 1, None), itertools_count(view.count), since, strict=False,
+            desk.show(candle)
+            skip, count = candle - desk.first_candle, len(candles) - self._at
+            opens, highs, lows, closes, volumes, minutes = (
+                islice(column, skip, skip + count) for column in desk.columns
+            )
+            before, now = islice(desk.now, skip, None), islice(desk.now, skip + 1, None)
+            waited = view.candles_since_exit
+            since: Iterator[int | None] = repeat(None) if waited is None else self._since_exit(desk, candle)
+            order = None
+            # The loop itself fills the view.
+            for (
+                view.open, view.high, view.low, view.close, view.volume, view.minute, view.before, view.now,
+                view.count, view.candles_since_exit,
+            ) in zip(
+                opens, highs, lows, closes, volumes, minutes, before, now, counting(view.count), since,
+                strict=False,
             ):  # fmt: skip
                 order = decide_flat(strategy, view)
                 if order is not None:
                     break
-            else:
-                self._at = len(agenda)
-                return False
+            if order is None:
+                break
+            at = self._at + view.count - (candle - desk.origin)
             if self._signal_on_agenda(at, order):
                 return True
             self._at = at + 1
+        self._at = len(candles)
         return False
 
     @staticmethod
     def _since_exit(desk: Desk, candle: int) -> Iterator[int]:
         base = desk.exit_base or 0
-        return (max(0, number - base + 1) for number in itertools_count(candle))
+        return (max(0, number - base + 1) for number in counting(candle))
 
     def _signal_on_agenda(self, at: int, order: EnterLong) -> bool:
         """Take the signal of an agenda's candle; whether an entry works now."""
-        desk, candle = self._agenda[at]
         moment = self._agenda_times[at]
-        self._signal(desk, candle, order, moment)
+        self._signal(self._agenda_desks[at], self._agenda_candles[at], order, moment)
         if not self._live:
             return False
         self._at = at + 1
@@ -339,7 +347,7 @@ class BacktestRunner:
         """An entry works since ``moment``: the other symbols' decisions of that very moment follow."""
         times = self._agenda_times
         while self._at < len(times) and times[self._at] == moment:
-            desk, candle = self._agenda[self._at]
+            desk, candle = self._agenda_desks[self._at], self._agenda_candles[self._at]
             self._at += 1
             if not desk.live:
                 desk.see(self._session, candle)
@@ -389,7 +397,7 @@ class BacktestRunner:
         stop, qty, cash, floor = desk.stop_level, desk.qty, account.cash, account.loss_floor
         add_time, add_value = self._curve_time.append, self._curve_value.append
         bar, bars, candle, rode = desk.bar, desk.bars, desk.candle, False
-        last, listed = desk.last, desk.last_candle
+        listed = desk.last_candle
         while True:
             known = closes_at[candle - first] if candle < listed else desk.next_close
             until = known if known < limit else limit - 1
@@ -398,12 +406,11 @@ class BacktestRunner:
                 if lows[bar] <= stop or equity <= floor:
                     until = NEVER
                     break
-                last = closes[bar]
                 add_time(60 * delivered[bar])
                 add_value(equity)
                 bar += 1
                 rode = True
-            if until == NEVER or known >= limit:
+            if until == NEVER or known >= limit or (bar == bars and desk.bars_left):
                 break
             self._asked = desk
             decision = decide_holding(strategy, desk.show(candle), holding)
@@ -419,10 +426,9 @@ class BacktestRunner:
                 break
         if rode:
             desk.await_candle(self._session, candle)
-            desk.bar = bar
-            desk.last = last
-            desk.next_bar = delivered[bar] if bar < bars else NEVER
-            account.portfolio.mark(desk.symbol, last)
+            if bar != desk.bar:
+                desk.see_bars(bar)
+            account.portfolio.mark(desk.symbol, desk.last)
             if alone:
                 self._skip_agenda(min(2 * desk.next_bar, desk.next_close, limit))
         return rode
@@ -571,7 +577,7 @@ class BacktestRunner:
         live = set(map(_number, self._live)) if todo or self._at < len(self._agenda_times) else set()
         times = self._agenda_times
         while self._at < len(times) and times[self._at] <= moment:
-            desk, candle = self._agenda[self._at]
+            desk, candle = self._agenda_desks[self._at], self._agenda_candles[self._at]
             if times[self._at] == moment and desk.number not in live:
                 todo.append((desk.number, candle, desk))
             self._at += 1
@@ -616,7 +622,8 @@ class BacktestRunner:
             raise RuntimeError(f"{desk.symbol}: a stop of no position")  # a bug of ours
         self._account.moved(moment_time(moment), desk.symbol, desk.qty, price)
         desk.protect(price)
-        desk.holding = holding = replace(holding, stop_price=price)
+        holding = Holding(holding.qty, holding.avg_entry_price, holding.entry_time, price)
+        desk.holding = holding
         return holding
 
     # ---- orders ----------------------------------------------------------------------------------
@@ -653,10 +660,10 @@ class BacktestRunner:
         for desk in self._live:
             if desk.exit_reason is None:
                 continue
-            if desk.bars:
-                price = at_last_close(desk.closes[desk.bars - 1], Side.SELL, self._rules.slippage_ticks)
-                seen = desk.prices_until(desk.bars)
-                self._close(desk, Role.EXIT, price, desk.stamps[desk.bars - 1], seen, now)
+            last = desk.last_bar(self._session)
+            if last is not None:
+                price = at_last_close(last[1], Side.SELL, self._rules.slippage_ticks)
+                self._close(desk, Role.EXIT, price, last[0], desk.prices_until(desk.bars), now)
             else:
                 # A day order ends with its day; the sale is tried again at the next open.
                 self._account.cancelled(now, desk.symbol, Role.EXIT, desk.qty)
