@@ -6,6 +6,7 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .bench-venv
 
 .PHONY: help run test lint types soak bench screenshot clean
 
@@ -28,7 +29,7 @@ types: $(INSTALLED) ## Check types
 soak: $(INSTALLED) ## Run the long random fault sequences in full
 	@SOAK=1 $(BIN)/python -m pytest -n auto -m soak $(ARGS)
 
-bench: $(INSTALLED) ## Run every benchmark
+bench: $(INSTALLED) $(PEERS)/.installed ## Run every benchmark, the backtest beside other engines
 	@set -e; for bench in benchmarks/[!_]*.py; do $(BIN)/python "$$bench" $(ARGS); done
 
 screenshot: $(INSTALLED) ## Make docs/screen.svg and docs/screen.png from a run
@@ -59,4 +60,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (a minute or two, the first time only)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev --editable .
+	@touch $@
+
+# Other engines need other versions of what we need, so they live apart. They exist for Python 3.11 to 3.13.
+$(PEERS)/.installed: benchmarks/peers-constraints.txt | $(INSTALLED)
+	@rm -f $@
+	@echo "Installing the engines to compare with into $(PEERS) (a minute or two, the first time only)"
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers-constraints.txt
 	@touch $@

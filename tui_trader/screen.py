@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_trader.errors import UsageError
-from tui_trader.options import RunOptions
+from tui_trader.options import BacktestOptions, RunOptions
 from tui_trader.paths import default_config_path, default_state_dir
 from tui_trader.tui.app import TraderApp
 from tui_trader.tui.settings import UiSettings
@@ -25,6 +25,7 @@ _JOIN_S = 60.0
 _FORCED_JOIN_S = 1.0
 _FORCED = 130
 _WELCOMED = "welcomed"
+_RECENT_BARS = "backtested-bars.json"
 
 
 def run_screen(options: RunOptions) -> int:
@@ -35,6 +36,10 @@ def run_screen(options: RunOptions) -> int:
     config_file = options.config or default_config_path()
     state_dir = options.state_dir or default_state_dir()
     ui = _peek(config_file)
+    backtest = BacktestOptions(
+        options.bars, options.skip_bad, symbols=options.symbols if options.bars else None,
+        config=options.config, cash=options.cash, slippage_ticks=options.slippage_ticks,
+    )  # fmt: skip
     app = TraderApp(
         start_engine=session.start,
         settings=UiSettings(
@@ -45,6 +50,8 @@ def run_screen(options: RunOptions) -> int:
             swap_colours=ui.get("up_color_swap") is True,
             first_run=_is_first_run(options, state_dir),
             exit_when_done=options.sessions is not None,
+            backtest=backtest,
+            recent_bars=state_dir / _RECENT_BARS,
         ),
     )
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -41,6 +41,7 @@ from tui_trader.engine.recorder import FillRecord, OrderRecord, Recovered
 from tui_trader.engine.sessions import SessionRules
 from tui_trader.engine.stepper import Stepper
 from tui_trader.engine.trading_engine import EngineConfig, TradingEngine
+from tui_trader.strategies.base import Strategy
 from tui_trader.strategies.velez import Velez, VelezConfig
 from tui_trader.venues.base import BarBatch
 from tui_trader.venues.exchange.store import ExchangeStore
@@ -213,7 +214,13 @@ class EngineRun:
                 yield published.time, published.event
 
 
-def run_engine(case: Case) -> EngineRun:
+def velez_of(case: Case) -> list[Strategy]:
+    """The case's rule, once a symbol."""
+    config = VelezConfig(**asdict(case.velez))
+    return [Velez(symbol, config) for symbol in sorted(case.symbols)]
+
+
+def run_engine(case: Case, strategies: Callable[[Case], Sequence[Strategy]] = velez_of) -> EngineRun:
     """The production engine and exchange over the case's bars, in virtual time."""
     feed = feed_of(case)
     inbox = Inbox()
@@ -225,10 +232,9 @@ def run_engine(case: Case) -> EngineRun:
     bus = EventBus(clock)
     events: list[Published] = []
     bus.add_sink("test", events.append)
-    config = VelezConfig(**asdict(case.velez))
     engine = TradingEngine(
         engine_config(case, feed.live_sessions[-1].date),
-        [Velez(symbol, config) for symbol in sorted(case.symbols)],
+        list(strategies(case)),
         exchange.broker, exchange, CALENDAR, clock, NoMemory(), bus,
     )  # fmt: skip
     stepper = Stepper(engine, exchange, inbox, clock, AcceleratedClock(clock.now(), None))
@@ -292,13 +298,15 @@ def _signals(run: EngineRun) -> Iterator[Line]:
 
 def _orders(run: EngineRun) -> Iterator[Line]:
     """Orders sent, entries and stops taken back, stops moved."""
-    moved = {(time, stop.symbol) for time, stop in run.of(StopMoved)}
+    moved = {(time, stop.symbol, stop.stop_price) for time, stop in run.of(StopMoved)}
     for time, stop in run.of(StopMoved):
         yield time, stop.symbol, "STOP", "move", None, stop.stop_price, None
     for time, order in run.of(OrderStateChanged):
         about = (time, order.symbol, str(order.role))
         match order.state:
-            case OrderState.SUBMITTED if order.role is not Role.STOP or (time, order.symbol) not in moved:
+            case OrderState.SUBMITTED if (
+                order.role is not Role.STOP or (time, order.symbol, order.stop_price) not in moved
+            ):
                 yield *about, "submit", order.qty, order.stop_price, order.limit_price
             case OrderState.CANCELED:
                 yield *about, "end", order.qty, order.stop_price, order.limit_price

@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from tui_trader.backtest.market import Candles, MarketData
 from tui_trader.backtest.result import BacktestResult, Trade
 from tui_trader.core.calendar import NEW_YORK, Session
+from tui_trader.core.candles import INTERVALS
 from tui_trader.core.events import TradeReason
 from tui_trader.errors import printable
 
 Floats = NDArray[np.float64]
 
 #: What keeps the page of any run below 12 MB, of which plotly.js takes 4.8.
-MAX_CANDLES: Final = 120_000
+MAX_CANDLES: Final = 150_000
 MAX_TRADES: Final = 30_000
 
-_INTERVALS: Final = (1, 2, 5, 10, 15)
-_LADDER: Final = (*_INTERVALS, 30)
+_LADDER: Final = (*INTERVALS, 30)
 #: As a candle's minutes: the whole session, however long.
 SESSION_MINUTES: Final = 24 * 60
 
@@ -46,14 +46,13 @@ class TradingTime:
 
     def places(self, seconds: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
         """For ``seconds`` since 1970-01-01 UTC: which session began last, and minutes since it did."""
-        session = np.maximum(np.searchsorted(self._opens, seconds, side="right") - 1, 0)
+        session: NDArray[np.int64] = np.maximum(np.searchsorted(self._opens, seconds, side="right") - 1, 0)
         return session, (seconds - self._opens[session]) / 60
 
     def of_seconds(self, seconds: NDArray[np.int64]) -> Floats:
         """What lies between two sessions is put at the end of the first."""
         session, into = self.places(seconds)
-        placed: Floats = self._starts[session] + np.clip(into, 0, self._lengths[session])
-        return placed
+        return np.clip(into, 0.0, self._lengths[session].astype(np.float64)) + self._starts[session]
 
     def of_times(self, times: Iterable[datetime]) -> Floats:
         return self.of_seconds(np.array([int(time.timestamp()) for time in times], dtype=np.int64))
@@ -84,6 +83,7 @@ class Chart:
 
     minutes: int  # of the finest candles, SESSION_MINUTES for whole sessions
     symbols: list[dict[str, object]]
+    busiest: int  # the symbol with the most trades, by its place
     left_out: tuple[str, ...]
 
 
@@ -94,9 +94,11 @@ def chart_of(result: BacktestResult, market: MarketData, time: TradingTime) -> C
     for trade in result.trades[-MAX_TRADES:]:
         trades.setdefault(trade.symbol, []).append(trade)
     if (missing := len(result.trades) - MAX_TRADES) > 0:
-        notes.append(f"The chart holds the last {MAX_TRADES:,} trades; {missing:,} earlier ones are left out.")
+        notes.append(
+            f"The chart holds the last {MAX_TRADES:,} trades; {missing:,} earlier ones are left out."
+        )
     own = result.config.get("candle_interval_minutes")
-    finest = own if isinstance(own, int) and own in _INTERVALS else _INTERVALS[0]
+    finest = own if isinstance(own, int) and own in INTERVALS else INTERVALS[0]
     fitting = (step for step in _LADDER if step >= finest and time.candles(step) * len(trades) <= MAX_CANDLES)
     minutes = next(fitting, SESSION_MINUTES)
     if minutes > finest:
@@ -105,9 +107,10 @@ def chart_of(result: BacktestResult, market: MarketData, time: TradingTime) -> C
     room = max(MAX_CANDLES // time.candles(minutes), 1)
     if len(trades) > room:
         notes.append(f"The chart shows {room:,} of {len(trades):,} symbols, those with the most trades.")
-    shown = sorted(sorted(trades, key=lambda symbol: -len(trades[symbol]))[:room])
+    busy = sorted(trades, key=lambda symbol: -len(trades[symbol]))[:room]
+    shown = sorted(busy)
     packed = [_packed(symbol, trades[symbol], market, minutes, time) for symbol in shown]
-    return Chart(minutes, packed, tuple(notes))
+    return Chart(minutes, packed, shown.index(busy[0]), tuple(notes))
 
 
 def _packed(
@@ -115,7 +118,7 @@ def _packed(
 ) -> dict[str, object]:
     found: dict[str, object] = {"symbol": printable(symbol), "trades": _trade_columns(trades, time)}
     if symbol in market.symbols:
-        base = max(step for step in _INTERVALS if minutes % step == 0)
+        base = max(step for step in INTERVALS if minutes % step == 0)
         found["candles"] = _candle_columns(market.candles(symbol, base), minutes, time)
     return found
 

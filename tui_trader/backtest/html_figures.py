@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,15 +22,19 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-#: A figure has at most about twice as many points.
+#: The equity curve and the drawdown each ask for so many points; what one shows, the other does too.
 MAX_POINTS: Final = 2_000
+MAX_TRADE_POINTS: Final = 4_000
 #: Blue and orange that every common kind of colour blindness tells apart, on white and on black.
 GAIN: Final = "#2f86c9"
 LOSS: Final = "#d9720c"
-GREY: Final = "#7d8590"
+CANDLE: Final = "#8a929e"
+_GREY: Final = "#7d8590"
 _FAINT: Final = "rgba(128,134,144,0.25)"
 _CLEAR: Final = "rgba(0,0,0,0)"
 _BINS: Final = 30
+#: An axis that reaches less far is given ticks between whole numbers.
+_FEW: Final = 8
 
 
 def thin(values: Floats, limit: int) -> NDArray[np.int64]:
@@ -45,21 +49,24 @@ def thin(values: Floats, limit: int) -> NDArray[np.int64]:
     return np.unique(np.array(kept, dtype=np.int64))
 
 
-# ---- figures -----------------------------------------------------------------------------------------
-
-
 def figure_layout(height: int, **more: Any) -> dict[str, Any]:
     """The look all figures share. It fits light and dark; the page's style sheet colours the text."""
-    axis = {"gridcolor": _FAINT, "zerolinecolor": GREY, "linecolor": GREY, "automargin": True}
+    axis = {
+        "gridcolor": _FAINT,
+        "zerolinecolor": _GREY,
+        "linecolor": _GREY,
+        "automargin": True,
+        "ticklabeloverflow": "allow",
+    }
     given = {name: {**axis, **value} if "axis" in name else value for name, value in more.items()}
     return {
         "height": height,
         "margin": {"l": 8, "r": 12, "t": 28, "b": 8},
         "paper_bgcolor": _CLEAR,
         "plot_bgcolor": _CLEAR,
-        "font": {"family": "system-ui, sans-serif", "size": 12, "color": GREY},
-        "hoverlabel": {"bgcolor": "#20242b", "bordercolor": GREY, "font": {"color": "#f2f4f7"}},
-        "modebar": {"bgcolor": _CLEAR, "color": GREY, "activecolor": GAIN},
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": _GREY},
+        "hoverlabel": {"bgcolor": "#20242b", "bordercolor": _GREY, "font": {"color": "#f2f4f7"}},
+        "modebar": {"bgcolor": _CLEAR, "color": _GREY, "activecolor": GAIN},
         "template": "none",
         **given,
     }
@@ -67,14 +74,19 @@ def figure_layout(height: int, **more: Any) -> dict[str, Any]:
 
 def chart_layout() -> dict[str, Any]:
     """Of the chart of trades, which ``report.js`` fills."""
-    return figure_layout(
+    import plotly.graph_objects as go
+
+    layout = figure_layout(
         520,
+        margin={"l": 30, "r": 12, "t": 28, "b": 8},
         xaxis={"rangeslider": {"visible": False}, "zeroline": False},
         yaxis={"fixedrange": True, "tickprefix": "$", "side": "right", "zeroline": False},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": _CLEAR},
+        legend={"orientation": "h", "x": 0, "y": -0.12, "yanchor": "top", "bgcolor": _CLEAR},
         hovermode="closest",
         dragmode="zoom",
     )
+    checked: dict[str, Any] = go.Layout(layout).to_plotly_json()
+    return checked
 
 
 def equity_figure(curve: EquityCurve, cash: float, time: TradingTime) -> go.Figure:
@@ -87,27 +99,39 @@ def equity_figure(curve: EquityCurve, cash: float, time: TradingTime) -> go.Figu
     x = np.append(0.0, time.of_seconds(curve.time))[kept].round(2).tolist()
     # Between two points equity is what the earlier one says.
     equity = go.Scatter(
-        x=x, y=values[kept].round(2).tolist(), mode="lines", line={"color": GAIN, "width": 1.6, "shape": "hv"},
+        x=x,
+        y=values[kept].round(2).tolist(),
+        mode="lines",
+        line={"color": GAIN, "width": 1.6, "shape": "hv"},
         hovertemplate="%{text}<br>equity %{y:$,.2f}<extra></extra>",
-    )  # fmt: skip
+    )
     drawdown = go.Scatter(
-        x=x, y=falls[kept].round(4).tolist(), yaxis="y2", mode="lines", fill="tozeroy",
-        fillcolor="rgba(217,114,12,0.25)", line={"color": LOSS, "width": 1.2, "shape": "hv"},
+        x=x,
+        y=falls[kept].round(4).tolist(),
+        yaxis="y2",
+        mode="lines",
+        fill="tozeroy",
+        fillcolor="rgba(217,114,12,0.25)",
+        line={"color": LOSS, "width": 1.2, "shape": "hv"},
         hovertemplate="drawdown %{y:.2f} %<extra></extra>",
-    )  # fmt: skip
+    )
     layout = figure_layout(
         440,
         xaxis={"anchor": "y2", "showgrid": True, "zeroline": False},
-        yaxis={"domain": [0.36, 1], "tickprefix": "$", "tickformat": "~s", "zeroline": False},
+        yaxis={"domain": [0.36, 1], "tickformat": "$~s", "zeroline": False},
         yaxis2={"domain": [0, 0.29], "ticksuffix": " %", "rangemode": "tozero", "nticks": 5},
         showlegend=False,
         hovermode="x",
         hoversubplots="axis",
         dragmode="zoom",
     )
-    # Between round thousands the short form would repeat itself.
-    if float(np.ptp(values)) < 0.1 * float(np.max(np.abs(values))):
-        layout["yaxis"]["tickformat"] = ",.0f"
+    reach = float(np.ptp(values))
+    if reach == 0:
+        layout["yaxis"]["range"] = [cash * 0.99, cash * 1.01]
+        layout["yaxis2"]["range"] = [-1, 0]
+    # The short form would repeat itself between round thousands, whole dollars between neighbours.
+    if reach < 0.1 * float(np.max(np.abs(values))):
+        layout["yaxis"]["tickformat"] = "$,.2f" if 0 < reach < _FEW else "$,.0f"
     return go.Figure([equity, drawdown], layout)
 
 
@@ -127,6 +151,9 @@ def distribution_figure(trades: Sequence[Trade]) -> go.Figure:
         showlegend=False,
         bargap=0.06,
     )
+    for axis, bar in zip(("yaxis", "yaxis2"), bars, strict=True):
+        if bar and max(bar["y"]) <= _FEW:
+            layout[axis]["dtick"] = 1  # there are no half trades
     return go.Figure([go.Bar(bar) for bar in bars if bar], layout)
 
 
@@ -164,42 +191,47 @@ def excursion_figure(trades: Sequence[Trade]) -> go.Figure:
     import plotly.graph_objects as go
 
     pnl = np.array([float(trade.pnl) for trade in trades])
-    kept = [trades[index] for index in thin(pnl, 2 * MAX_POINTS).tolist()]
-    won, lost = [trade for trade in kept if trade.pnl >= ZERO], [trade for trade in kept if trade.pnl < ZERO]
-    traces: list[Any] = []
-    for side, x, y in (("mae", "x", "y"), ("mfe", "x2", "y2")):
-        reach = [min(0.0, *(getattr(trade, side) for trade in kept)), max(getattr(t, side) for t in kept)]
-        traces.append(
-            go.Scatter(
-                x=reach, y=reach, xaxis=x, yaxis=y, mode="lines", hoverinfo="skip",
-                line={"color": GREY, "width": 1, "dash": "dot"},
-            )  # fmt: skip
-        )
-        for group, colour, shape in ((won, GAIN, "circle-open"), (lost, LOSS, "x-thin-open")):
-            traces.append(
-                go.Scatter(
-                    x=[round(getattr(trade, side), 2) for trade in group],
-                    y=[round(float(trade.pnl), 2) for trade in group],
-                    xaxis=x, yaxis=y, mode="markers",
-                    marker={"color": colour, "symbol": shape, "size": 7, "line": {"width": 1.5, "color": colour}},
-                    customdata=[_trade_label(trade) for trade in group],
-                    hovertemplate="%{customdata}<br>ended at %{y:$,.2f}, " + side.upper() + " %{x:$,.2f}<extra></extra>",
-                )  # fmt: skip
-            )
-    money = {"tickprefix": "$", "tickformat": "~s"}
+    kept = [trades[index] for index in thin(pnl, MAX_TRADE_POINTS).tolist()]
+    money = {"tickformat": "$~s"}
     layout = figure_layout(
         360,
-        xaxis={"domain": [0, 0.47], "title": {"text": "worst on paper (MAE)"}, **money},
-        xaxis2={"domain": [0.53, 1], "title": {"text": "best on paper (MFE)"}, "anchor": "y2", **money},
+        xaxis={"domain": [0, 0.47], "title": {"text": "worst (MAE)"}, **money},
+        xaxis2={"domain": [0.53, 1], "title": {"text": "best (MFE)"}, "anchor": "y2", **money},
         yaxis={"title": {"text": "result"}, **money},
         yaxis2={"anchor": "x2", "matches": "y", "showticklabels": False},
         showlegend=False,
         hovermode="closest",
     )
-    return go.Figure(traces, layout)
+    worst = _excursions(kept, [trade.mae for trade in kept], {"xaxis": "x", "yaxis": "y"})
+    best = _excursions(kept, [trade.mfe for trade in kept], {"xaxis": "x2", "yaxis": "y2"})
+    return go.Figure([*worst, *best], layout)
+
+
+def _excursions(trades: Sequence[Trade], reached: list[float], axes: Mapping[str, str]) -> list[Any]:
+    """A point a trade: what it ended with over what it had ``reached``, and the line where both are one."""
+    import plotly.graph_objects as go
+
+    ends = [min(reached), max(reached)]
+    line = {"color": _GREY, "width": 1, "dash": "dot"}
+    traces = [go.Scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", **axes)]
+    pairs = list(zip(trades, reached, strict=True))
+    for lost, colour, shape in ((False, GAIN, "circle-open"), (True, LOSS, "x-thin-open")):
+        group = [pair for pair in pairs if (pair[0].pnl < ZERO) is lost]
+        traces.append(
+            go.Scatter(
+                x=[round(value, 2) for _, value in group],
+                y=[round(float(trade.pnl), 2) for trade, _ in group],
+                mode="markers",
+                marker={"color": colour, "symbol": shape, "size": 7, "line": {"width": 1.5}},
+                customdata=[_trade_label(trade) for trade, _ in group],
+                hovertemplate="%{customdata}<br>ended at %{y:$,.2f}<br>had %{x:$,.2f}<extra></extra>",
+                **axes,
+            )
+        )
+    return traces
 
 
 def _trade_label(trade: Trade) -> str:
-    """For plotly, which reads its texts as markup."""
+    """For plotly, which reads its texts as markup, but knows no quotes in it."""
     entered = trade.entry_time.astimezone(NEW_YORK)
-    return f"{html.escape(printable(trade.symbol))}, {entered:%Y-%m-%d %H:%M}"
+    return f"{html.escape(printable(trade.symbol), quote=False)}, {entered:%Y-%m-%d %H:%M}"

@@ -381,8 +381,8 @@ class MarketData:
             minutes,
             start,
             column("open")[begins],
-            np.maximum.reduceat(column("high"), begins),
-            np.minimum.reduceat(column("low"), begins),
+            _over(np.maximum, column("high"), begins, ends, minutes),
+            _over(np.minimum, column("low"), begins, ends, minutes),
             column("close")[ends - 1],
             np.add.reduceat(column("volume"), begins).astype(np.float64),
             (ends - begins).astype(np.int16),
@@ -402,6 +402,17 @@ class MarketData:
             if delivery * 2 > end * 2 + GRACE:
                 lost.append(bar)
         return np.delete(np.arange(len(tape)), lost) if lost else None
+
+
+def _over(
+    function: np.ufunc, values: Floats, begins: NDArray[np.int64], ends: NDArray[np.int64], minutes: int
+) -> Floats:
+    """The largest or smallest of each candle's bars."""
+    if minutes <= 2:  # of two bars at most: several times faster than ``reduceat``
+        pairs: Floats = function(values[begins], values[ends - 1])
+        return pairs
+    found: Floats = function.reduceat(values, begins)
+    return found
 
 
 def _sessions_with_bars(table: BarTable, calendar: Calendar) -> tuple[Session, ...]:

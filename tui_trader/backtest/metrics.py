@@ -277,7 +277,7 @@ def expectancy(trades: Sequence[Trade]) -> float | None:
 
 def expectancy_r(trades: Iterable[Trade]) -> float | None:
     """Mean of P/L / planned risk: R to expect of a trade (Tharp, "Trade Your Way to Financial Freedom")."""
-    return _mean([trade.r for trade in trades if trade.r is not None])
+    return _mean([r for trade in trades if (r := trade.r) is not None])
 
 
 def avg_trade(trades: Iterable[Trade]) -> float | None:

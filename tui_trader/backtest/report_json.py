@@ -23,12 +23,13 @@ from tui_trader.backtest.metrics import Metrics, Slice
 from tui_trader.backtest.result import BacktestResult, DataNotes, Trade
 from tui_trader.core.events import iso_utc
 from tui_trader.core.money import plain, to_decimal
+from tui_trader.errors import printable
 
 #: Places of money that was counted in float64.
 _PLACES: Final = 6
 _BREAKDOWNS: Final = ("by_symbol", "by_hour", "by_month", "by_reason")
 #: What a spreadsheet takes for the beginning of a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@")
 _CSV_COLUMNS: Final = (
     "symbol", "strategy", "side", "qty", "entry_time", "entry_price", "exit_time", "exit_price", "pnl", "r",
     "planned_risk", "mae", "mfe", "reason",
@@ -85,7 +86,7 @@ def json_pieces(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def csv_pieces(trades: Iterable[Trade]) -> Iterator[str]:
-    """A header and one line a trade, in order of time. Text that a spreadsheet would run gets a quote."""
+    """A header and one line a trade, in order of exit. Text that a spreadsheet would run gets a quote."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     for row in chain([_CSV_COLUMNS], map(_csv_row, trades)):
@@ -98,7 +99,7 @@ def csv_pieces(trades: Iterable[Trade]) -> Iterator[str]:
 def _csv_row(trade: Trade) -> list[object]:
     values = _trade(trade)
     for name in ("symbol", "strategy", "side", "reason"):
-        text = str(values[name])
+        text = printable(str(values[name]))
         values[name] = f"'{text}" if text.startswith(_FORMULA) else text
     return [values[name] for name in _CSV_COLUMNS]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TextIO
 
 import numpy as np
-from rich.columns import Columns
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +25,7 @@ from tui_trader.backtest.statements import (
     why_no_trades,
 )
 from tui_trader.core.money import plain
+from tui_trader.core.orders import Role
 from tui_trader.errors import printable
 
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
@@ -38,6 +39,19 @@ _WARNING: Final = "yellow"
 _INDENT: Final = "  "
 #: Symbols or months that have a row each; of more than that, as many from both ends together.
 _ROWS: Final = 20
+#: A table of trades with its margin.
+_TABLE_CELLS: Final = 76
+_ROOM: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Rigid:
+    """A table at its own width also where that is not to be had: half a number is a wrong number."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self.table, options.update(max_width=_ROOM))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +106,16 @@ def report_text(
     The environment's NO_COLOR, COLUMNS and TERM are obeyed. ``required_history``: ``statements.warnings``.
     """
     terminal = stream.isatty()
-    console = Console(file=stream, force_terminal=terminal, markup=False, highlight=False, emoji=False)
-    writing = _Writing.for_stream(stream)
-    with console.capture() as capture:
-        for part in _parts(result, metrics, writing, console.width, required_history):
-            console.print(part)
-    text = capture.get()
+    asked = Console(file=stream, force_terminal=terminal)
+    drawn = io.StringIO()
+    # Apart from the stream, so that a failure to write belongs to whoever writes.
+    console = Console(
+        file=drawn, width=asked.width, color_system=asked.color_system, no_color=asked.no_color,  # type: ignore[arg-type]
+        force_terminal=terminal, markup=False, highlight=False, emoji=False,
+    )  # fmt: skip
+    for part in _parts(result, metrics, _Writing.for_stream(stream), console.width, required_history):
+        console.print(part, crop=False)
+    text = drawn.getvalue()
     if not terminal:
         text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
     encoding = stream.encoding or "utf-8"
@@ -111,17 +129,17 @@ def _parts(
     yield _facts(result)
     yield from _listed("Refused signals", refusals(result))
     yield from _listed("Circuit breaker", breaker_trips(result.trips), _WARNING)
-    yield Text("\nEquity", _HEADING)
-    yield Text(_INDENT + _sparkline(result, writing.levels, max(10, width - 2 * len(_INDENT))))
-    yield _range(result)
     why = why_no_trades(result)
     if why:
         yield Text(f"\n{why}", _WARNING)
-    yield Text("\nFigures", _HEADING)
-    yield _figures(metrics, writing)
-    if metrics.trades:
-        yield Text()
-        yield Columns(_tables(metrics, writing), padding=(0, 4))
+    if result.trades or result.open_positions:
+        yield Text("\nEquity", _HEADING)
+        yield Text(_INDENT + _sparkline(result, writing.levels, max(10, width - 2 * len(_INDENT))))
+        yield _range(result)
+        yield Text("\nFigures", _HEADING)
+        yield _Rigid(_figures(result, metrics, writing))
+    if result.trades:
+        yield from _side_by_side(_tables(metrics, writing), max(1, width // _TABLE_CELLS))
     yield from _listed("Still open at the end", still_open(result.open_positions))
     yield from _listed("About the data", warnings(result, required_history), _WARNING)
     speed = f"{result.bars_per_s:,.0f} a second" if result.bars_per_s else "at once"
@@ -141,6 +159,8 @@ def _facts(result: BacktestResult) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     refused = sum(result.rejections.values())
+    placed = [order for order in result.orders if order.role is Role.ENTRY and order.action == "submit"]
+    bought = len(result.trades) + len(result.open_positions)
     rows = {
         "parameters": ", ".join(f"{name} {_value(value)}" for name, value in result.config.items()),
         "symbols": some(result.symbols),
@@ -148,7 +168,7 @@ def _facts(result: BacktestResult) -> Table:
         "bars": f"{result.bars:,}",
         "candles": f"{result.candles:,}",
         "signals": f"{len(result.signals):,}, refused {refused:,}",
-        "trades": f"{len(result.trades):,}",
+        "entries": f"{plural(len(placed), 'order')}, {bought:,} filled",
     }
     for name, value in rows.items():
         table.add_row(_INDENT + name, Text(printable(value) or "none"))
@@ -197,9 +217,10 @@ def _sparkline(result: BacktestResult, levels: str, width: int) -> str:
     return "".join(levels[step] for step in steps.tolist())
 
 
-def _figures(metrics: Metrics, w: _Writing) -> Table:
+def _figures(result: BacktestResult, metrics: Metrics, w: _Writing) -> Table:
     """Those of the account at the left, those of its trades at the right."""
     account = [
+        ("profit or loss", w.money(float(result.final_equity - result.cash))),
         ("total return", w.percent(metrics.total_return)),
         ("CAGR", w.percent(metrics.cagr)),
         ("Sharpe", w.number(metrics.sharpe)),
@@ -211,6 +232,7 @@ def _figures(metrics: Metrics, w: _Writing) -> Table:
         ("avg holding", w.minutes(metrics.avg_holding_minutes)),
     ]
     trades = [
+        ("trades", Text(f"{metrics.trades:,}"), None),
         ("win rate", w.share(metrics.win_rate), None),
         ("profit factor", w.number(metrics.profit_factor), None),
         ("expectancy", w.money(metrics.expectancy), w.multiple(metrics.expectancy_r)),
@@ -233,10 +255,19 @@ def _figures(metrics: Metrics, w: _Writing) -> Table:
 def _days(length: float) -> str:
     if length <= 0:
         return ""
-    return f"{length * 24:.1f} hours" if length < 1 else f"{length:.1f} days"
+    return f"{length * 24:.1f} hours" if length < 1 else f"{length:,.1f} days"
 
 
-def _tables(metrics: Metrics, writing: _Writing) -> list[RenderableType]:
+def _side_by_side(tables: Sequence[Table], count: int) -> Iterable[RenderableType]:
+    """``count`` tables in a row."""
+    for first in range(0, len(tables), count):
+        row = Table.grid(padding=(0, 4, 0, 0))
+        row.add_row(*tables[first : first + count])
+        yield Text()
+        yield _Rigid(row)
+
+
+def _tables(metrics: Metrics, writing: _Writing) -> list[Table]:
     symbols = list(metrics.by_symbol)
     if len(symbols) > _ROWS:
         symbols = sorted((part for part in symbols if part.trades), key=lambda part: -part.pnl)

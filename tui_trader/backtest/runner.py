@@ -111,7 +111,9 @@ class BacktestRunner:
             try:
                 self._open_desks()
                 self._trade_sessions(progress or (lambda share: None))
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a strategy does not end the program either
                 self._blame_strategy(error)
                 raise
             return self._result(time.perf_counter() - begun)
@@ -142,7 +144,7 @@ class BacktestRunner:
                 progress((number + 1 - self._first) / total)
         progress(1.0)
 
-    def _blame_strategy(self, error: Exception) -> None:
+    def _blame_strategy(self, error: BaseException) -> None:
         """Raise ``StrategyRaised`` when ``error`` came out of a strategy's own code."""
         if isinstance(error, TuiTraderError) or not _came_from_strategy(error.__traceback__):
             return
@@ -519,6 +521,8 @@ class BacktestRunner:
             return
         self._own_arithmetic()
         now = time_of(minute)
+        for desk, _, _ in fills:
+            desk.entry = None  # filled already, should the breaker trip meanwhile
         stopped: list[tuple[Desk, int, Fill]] = []
         for desk, bar, fill in fills:
             if desk.qty:
@@ -644,7 +648,7 @@ class BacktestRunner:
 
     def _cancel_entry(self, desk: Desk, moment: int) -> None:
         working = desk.working
-        if working is not None:
+        if working is not None and desk.entry is not None:
             terms = working.terms
             self._account.cancelled(
                 moment_time(moment), desk.symbol, Role.ENTRY, working.qty, terms.entry, terms.limit

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
@@ -17,6 +18,7 @@ from textual.worker import Worker, WorkerState
 
 from tui_trader.errors import UsageError
 from tui_trader.tui import terminal
+from tui_trader.tui.screens.steering import SteeringScreen
 from tui_trader.tui.screens.trading import TradingScreen
 from tui_trader.tui.settings import UiSettings
 from tui_trader.tui.themes import VARIABLES, ThemeSet, first_theme, load_themes
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from tui_trader.engine.handle import EngineHandle, PositionsPolicy
+    from tui_trader.tui.backtest.desk import Desk, OpenWorker
     from tui_trader.tui.link import EngineLink
 
 _FLUSHES_A_SECOND = 4.0
@@ -61,6 +64,7 @@ class TraderApp(App[None]):
         start_engine: Callable[[], EngineHandle] | None = None,
         settings: UiSettings | None = None,
         flushes_a_second: float | None = _FLUSHES_A_SECOND,
+        open_worker: OpenWorker | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings or UiSettings()
@@ -72,6 +76,8 @@ class TraderApp(App[None]):
         self.link: EngineLink | None = None
         self._start_engine = start_engine
         self._flushes_a_second = flushes_a_second
+        self._open_worker = open_worker
+        self._desk: Desk | None = None
         self._ui_loop: asyncio.AbstractEventLoop | None = None
         self._theme_set = ThemeSet((), ())
         theme = first_theme(self.settings.theme, self.settings.themes_folder, self.settings.swap_colours)
@@ -250,6 +256,44 @@ class TraderApp(App[None]):
     def action_say_quit(self) -> None:
         self.notify("press q to quit", markup=False)
 
+    # ---- backtests -------------------------------------------------------------------------------------
+
+    @property
+    def desk(self) -> Desk:
+        """What the backtest screen is about; it stays as it was left."""
+        if self._desk is None:
+            from tui_trader.backtest.worker.client import WorkerClient
+            from tui_trader.tui.backtest.desk import Desk
+            from tui_trader.tui.backtest.recent import RecentBars
+
+            recent = RecentBars(self.settings.recent_bars)
+            opener = self._open_worker or WorkerClient
+            self._desk = Desk(self.settings.backtest, opener, self._hand_over, recent)
+            self._desk.on_end = self._backtest_ended
+        return self._desk
+
+    def _backtest_ended(self, text: str) -> None:
+        """Tell whoever has gone back to trading meanwhile."""
+        from tui_trader.tui.screens.backtest import BacktestScreen
+        from tui_trader.tui.widgets.plain_text import clean
+
+        if not any(isinstance(screen, BacktestScreen) for screen in self.screen_stack):
+            self.notify(clean(text), markup=False)
+
+    def _hand_over(self, call: Callable[[], None]) -> None:
+        """Have something called on the screen's thread, from any other."""
+        with suppress(RuntimeError):  # the loop has ended: nobody needs to hear it
+            self.call_later(call)
+
+    def open_backtest(self) -> None:
+        from tui_trader.tui.screens.backtest import BacktestScreen  # not before the first paint
+
+        self.push_screen(BacktestScreen(self.settings, self.desk))
+
+    def on_unmount(self) -> None:
+        if self._desk is not None:
+            self._desk.close()
+
     # ---- looks -----------------------------------------------------------------------------------------
 
     @property
@@ -268,5 +312,5 @@ class TraderApp(App[None]):
 
     def action_command_palette(self) -> None:
         # Its key works under dialogs too, but there the palette would be about the wrong screen.
-        if self.screen is self.trading:
+        if isinstance(self.screen, SteeringScreen):
             super().action_command_palette()

@@ -12,7 +12,7 @@ from textual.content import Content
 from tui_trader.tui.widgets.plain_text import clean
 
 if TYPE_CHECKING:
-    from tui_trader.tui.screens.trading import TradingScreen
+    from tui_trader.tui.screens.steering import SteeringScreen
 
 
 class Entry(NamedTuple):
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 
 class TraderCommands(Provider):
-    """Every action of the trading screen that works now, and every symbol to look at."""
+    """Every action of the screen that works now; on the trading screen also every symbol to look at."""
 
     async def discover(self) -> Hits:
         for entry in self._actions():
@@ -39,11 +39,11 @@ class TraderCommands(Provider):
                 yield Hit(score, Content(entry.name), entry.run, text=entry.name, help=entry.help)
 
     @property
-    def _trading(self) -> TradingScreen:
-        return cast("TradingScreen", self.screen)
+    def _steering(self) -> SteeringScreen:
+        return cast("SteeringScreen", self.screen)
 
     def _actions(self) -> Iterator[Entry]:
-        screen = self._trading
+        screen = self._steering
         for active in screen.active_bindings.values():
             binding = active.binding
             if active.node is screen and binding.id and active.enabled and binding.tooltip:
@@ -54,7 +54,7 @@ class TraderCommands(Provider):
             yield Entry(f"Theme {theme}", "theme", partial(screen.trader.use_theme, theme))
 
     def _symbols(self) -> Iterator[Entry]:
-        screen = self._trading
-        if screen.link is not None:
-            for symbol in screen.link.model.picture.lines:
-                yield Entry(f"Show {clean(symbol)}", "symbol", partial(screen.choose_symbol, symbol))
+        trading = self._steering.trader.trading
+        if trading is self.screen and trading.link is not None:
+            for symbol in trading.link.model.picture.lines:
+                yield Entry(f"Show {clean(symbol)}", "symbol", partial(trading.choose_symbol, symbol))

@@ -41,6 +41,7 @@ class GlyphSet:
     bar_full: str
     bar_empty: str
     levels: str
+    fill: str
     candles: tuple[tuple[str, str, str], tuple[str, str, str], tuple[str, str, str]]
     average: tuple[str, str, str]
     entry_line: str
@@ -135,6 +136,7 @@ _BOX: Final = GlyphSet(
     bar_full="▮",
     bar_empty="▯",
     levels=_EIGHTHS,
+    fill="█",
     candles=((" ", "╷", "╻"), ("╵", "│", "╽"), ("╹", "╿", "┃")),
     average=("▔", "─", "▁"),
     entry_line="┄",
@@ -154,6 +156,7 @@ _BLOCK: Final = GlyphSet(
     bar_full="█",
     bar_empty="░",
     levels=_EIGHTHS,
+    fill="█",
     # No block has a thin half: where body and wick share a cell the body is shown.
     candles=((" ", "╷", "▄"), ("╵", "│", "▄"), ("▀", "▀", "█")),
     average=("▔", "─", "▁"),
@@ -174,6 +177,7 @@ _ASCII: Final = GlyphSet(
     bar_full="#",
     bar_empty="-",
     levels="_.-=+*%#",
+    fill=":",
     candles=((" ", ",", "#"), ("'", "|", "#"), ("#", "#", "#")),
     average=("~", "~", "~"),
     entry_line="-",

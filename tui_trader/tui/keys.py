@@ -33,6 +33,7 @@ KEYS: Final[tuple[Binding, ...]] = (
     _key("minus", "chart('zoom', 1)", "bars.out", "Zoom out", "Chart: more bars"),
     _key("h", "chart('scroll_pages', -1)", "bars.earlier", "Earlier", "Chart: earlier bars"),
     _key("l", "chart('scroll_pages', 1)", "bars.later", "Later", "Chart: later bars"),
+    _key("b", "backtest", "backtest", "Backtest", "Backtest: try a strategy on recorded bars"),
     _key("less_than_sign", "speed(-1)", "speed.slower", "Speed", "Slower market (sim, replay)"),
     _key("greater_than_sign", "speed(1)", "speed.faster", "Speed", "Faster market (sim, replay)"),
     _key("y", "copy", "copy", "Copy", "Copy the selected row"),

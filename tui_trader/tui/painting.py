@@ -14,11 +14,30 @@ from tui_trader.tui.pane_paint import PanePainter
 from tui_trader.tui.widgets.plain_text import clean
 
 if TYPE_CHECKING:
+    from tui_trader.tui.screens.steering import SteeringScreen
     from tui_trader.tui.screens.trading import TradingScreen
 
 
+def paint_state(screen: SteeringScreen, link: EngineLink, leaving: bool) -> None:
+    """The two lines at the top, and the banner."""
+    width = screen.size.width
+    screen.status.show(lines.status_line(link.model, width, screen.glyphs))
+    screen.account.show(lines.account_line(link.model, width, screen.glyphs))
+    screen.set_class(link.model.picture.live, "-live")
+    _show_banner(screen, banner(link.model, leaving))
+
+
+def _show_banner(screen: SteeringScreen, shown: Banner | None) -> None:
+    line = screen.banner
+    line.set_class(shown is not None, "-shown")
+    if shown is not None:
+        line.set_class(shown.tone == "danger", "-danger")
+        line.set_class(shown.tone == "loud", "-loud")
+        line.show(Content(clean(shown.text)))
+
+
 class ScreenPainter:
-    """The lines at the top, the panes and the banner."""
+    """The lines at the top, the banner and the panes."""
 
     def __init__(self, screen: TradingScreen) -> None:
         self._screen = screen
@@ -31,23 +50,10 @@ class ScreenPainter:
 
     def paint(self, link: EngineLink, palette: Palette, leaving: bool) -> bool:
         """Bring what changed up to date; whether other keys work now than before."""
-        screen = self._screen
-        width = screen.size.width
         picture = link.model.picture
-        screen.status.show(lines.status_line(link.model, width, screen.glyphs))
-        screen.account.show(lines.account_line(link.model, width, screen.glyphs))
-        screen.set_class(picture.live, "-live")
-        self._show_banner(banner(link.model, leaving))
+        paint_state(self._screen, link, leaving)
         self._panes.paint(link, palette)
         moment = (picture.state, bool(picture.positions), bool(picture.live_orders))
         changed = moment != self._keys_moment
         self._keys_moment = moment
         return changed
-
-    def _show_banner(self, shown: Banner | None) -> None:
-        line = self._screen.banner
-        line.set_class(shown is not None, "-shown")
-        if shown is not None:
-            line.set_class(shown.tone == "danger", "-danger")
-            line.set_class(shown.tone == "loud", "-loud")
-            line.show(Content(clean(shown.text)))

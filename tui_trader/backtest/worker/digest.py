@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from itertools import islice, pairwise
 from typing import Final
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from tui_trader.backtest.market import Candles, MarketData
 from tui_trader.backtest.metrics import metrics_of
 from tui_trader.backtest.result import BacktestResult, Trade
+from tui_trader.backtest.statements import breaker_trips, refusals, still_open, warnings, why_no_trades
 from tui_trader.backtest.worker.catalogue import as_text
 from tui_trader.backtest.worker.messages import (
     ChartCandle,
@@ -28,7 +28,6 @@ from tui_trader.core.indicators import Indicator
 from tui_trader.core.orders import Role
 
 _MOST_STEPS: Final = 2_000
-_MOST_LISTED: Final = 100
 _PORTION: Final = 250
 _MOST_CANDLES: Final = 1_500
 #: A trade longer than this is shown in larger candles.
@@ -38,9 +37,8 @@ _AFTER: Final = 200
 _MINUTE: Final = timedelta(minutes=1)
 
 
-def summary_of(result: BacktestResult) -> RunSummary:
-    """``result`` without its trades, in bounded size."""
-    notes = result.notes
+def summary_of(result: BacktestResult, required_history: int) -> RunSummary:
+    """``result`` without its trades, in bounded size; ``required_history`` is the strategy's, in candles."""
     return RunSummary(
         strategy=result.strategy,
         config=tuple((name, as_text(value)) for name, value in result.config.items()),
@@ -53,16 +51,17 @@ def summary_of(result: BacktestResult) -> RunSummary:
         bars=result.bars,
         candles=result.candles,
         signals=len(result.signals),
-        rejections=tuple(result.rejections.items()),
         trades=len(result.trades),
-        trips=tuple(result.trips[:_MOST_LISTED]),
-        trip_count=len(result.trips),
-        open_positions=result.open_positions,
         final_equity=result.final_equity,
         curve=tuple(curve_points(result)),
         metrics=metrics_of(result),
-        notes=replace(notes, refused=notes.refused[:_MOST_LISTED], missing=dict(notes.missing)),
-        refused_bars=len(notes.refused),
+        remarks=(
+            ("Refused signals", tuple(refusals(result))),
+            ("Circuit breaker", tuple(breaker_trips(result.trips))),
+            ("Still open at the end", tuple(still_open(result.open_positions))),
+            ("About the data", tuple(warnings(result, required_history))),
+        ),
+        why_no_trades=why_no_trades(result) or "",
         elapsed_s=result.elapsed_s,
     )
 

@@ -17,7 +17,7 @@ from tui_trader.options import BacktestOptions
 
 if TYPE_CHECKING:
     from tui_trader.backtest.metrics import Metrics
-    from tui_trader.backtest.result import DataNotes, OpenPosition, Trade, TripRecord
+    from tui_trader.backtest.result import Trade
 
 # ---- what is asked -----------------------------------------------------------------------------------
 
@@ -118,9 +118,10 @@ class CurvePoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run without its trades. Lists are cut to what a screen can show; their full lengths are told.
+    """A run without its trades, in bounded size.
 
-    ``curve`` begins with the cash and has steps of equal trading time.
+    ``curve`` begins with the cash and has steps of equal trading time; ``remarks`` are lines under headings;
+    ``why_no_trades`` is empty when there are some.
     """
 
     strategy: str
@@ -134,16 +135,12 @@ class RunSummary:
     bars: int
     candles: int
     signals: int
-    rejections: tuple[tuple[str, int], ...]
     trades: int
-    trips: tuple[TripRecord, ...]
-    trip_count: int
-    open_positions: tuple[OpenPosition, ...]
     final_equity: Decimal
     curve: tuple[CurvePoint, ...]
     metrics: Metrics
-    notes: DataNotes
-    refused_bars: int
+    remarks: tuple[tuple[str, tuple[str, ...]], ...]
+    why_no_trades: str
     elapsed_s: float
 
 

@@ -25,7 +25,8 @@ from tui_trader.backtest.worker.messages import (
     Run,
     ShowTrade,
 )
-from tui_trader.errors import TuiTraderError, printable
+from tui_trader.engine.guard import described
+from tui_trader.errors import TuiTraderError
 from tui_trader.options import BacktestOptions
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 Say = Callable[[Answer], None]
 
 _NICENESS = 10
-_MOST_TEXT = 300
 
 
 def main(descriptor: int) -> None:
@@ -93,7 +93,7 @@ class Bench:
         except MemoryError:
             answer = Failed(number, "not enough memory for these bars")
         except BaseException as error:  # noqa: BLE001 - a strategy is the user's own code
-            answer = Failed(number, f"the backtest failed: {_what(error)}")
+            answer = Failed(number, f"the backtest failed: {described(error)}")
         self._say(answer)
 
     def _answer(self, request: Request) -> Answer:
@@ -118,7 +118,7 @@ class Bench:
         self._say(Progress(number, "trading", 0.0))
         result = plan.runner(market).run(lambda share: self._say(Progress(number, "trading", share)))
         self._say(Progress(number, "adding up"))
-        summary = summary_of(result)
+        summary = summary_of(result, plan.strategy(market.symbols[0], plan.config).required_history)
         for portion in portions(number, result.trades):
             self._say(portion)
         self._done = _Done(result, plan, market)
@@ -178,11 +178,3 @@ def _state_of(path: Path) -> tuple[str, int, int]:
     except OSError:
         return str(path), 0, 0
     return str(path), found.st_mtime_ns, found.st_size
-
-
-def _what(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001 - even its text is the user's code
-        text = "(its text cannot be read)"
-    return printable(f"{type(error).__name__}: {text}")[:_MOST_TEXT]

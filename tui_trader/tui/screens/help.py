@@ -16,7 +16,7 @@ from textual.widgets import Static
 from tui_trader.tui.screens.dialog import title
 
 if TYPE_CHECKING:
-    from tui_trader.tui.screens.trading import TradingScreen
+    from tui_trader.tui.screens.steering import SteeringScreen
 
 _KEY_WIDTH = 14
 _LEGEND = (
@@ -36,7 +36,7 @@ class HelpScreen(ModalScreen[None]):
         Binding("k,up", "scroll(-1)", "Up", show=False),
     ]
 
-    def __init__(self, screen: TradingScreen) -> None:
+    def __init__(self, screen: SteeringScreen) -> None:
         super().__init__(classes="dialog-screen")
         self._about = screen
 
@@ -54,14 +54,7 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help-scroll").scroll_relative(y=by, animate=False)
 
     def _text(self) -> Content:
-        panes = self._about.panes
-        groups: list[tuple[str, Iterable[Binding]]] = [
-            ("Everywhere", _bindings(self._about)),
-            ("Tables", _bindings(panes.positions)),
-            ("Chart", _bindings(panes.chart)),
-            ("Log", _bindings(panes.log_view)),
-            ("Application", _bindings(self.app)),
-        ]
+        groups = [*self._about.help_groups(), ("Application", bindings_of(self.app))]
         parts: list[Content] = []
         for name, bindings in groups:
             parts.append(Content.styled(name, "bold $attention"))
@@ -83,6 +76,7 @@ class HelpScreen(ModalScreen[None]):
         return Content.assemble((f"  {keys:<{_KEY_WIDTH}}", "bold $strong"), text)
 
 
-def _bindings(node: Widget | object) -> list[Binding]:
+def bindings_of(node: Widget | object) -> list[Binding]:
+    """The bindings of a widget, a screen or the application that have an id."""
     found = getattr(node, "_bindings").key_to_bindings.values()  # noqa: B009 - the only list Textual keeps
     return [binding for group in found for binding in group if binding.id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -26,8 +27,10 @@ from tui_trader.tui.widgets.chart_scale import (
 from tui_trader.tui.widgets.plain_text import clean, fit
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tui_trader.engine.handle import CandleRow
-    from tui_trader.tui.widgets.chart_render import FillMark, Line, Tone
+    from tui_trader.tui.widgets.chart_render import FillMark, Line, StopPath, Tone
 
 _ZOOMS: Final = (1, 2, 3, 5)
 _MOST_CANDLES: Final = 2_000
@@ -120,6 +123,9 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         self._last: float | None = None
         self._up: bool | None = None
         self._marks: tuple[FillMark, ...] = ()
+        self._path: StopPath | None = None
+        #: The times to keep in view until somebody scrolls or zooms.
+        self._span: tuple[datetime, datetime] | None = None
         self._styles: dict[Tone, Style] = {}
         self._plot = ChartPart(self._tone_style)
         self._axis = ChartPart(self._tone_style)
@@ -140,6 +146,7 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             self._behind = 0
             self._entry = self._stop = self._last = self._up = None
             self._marks = ()
+            self._path = self._span = None
         self._scale = None
         self._candles = [_in_new_york(candle) for candle in candles[-_MOST_CANDLES:]]
         self._regroup()
@@ -181,6 +188,18 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             self._marks = tuple(marks)
             self._redraw()
 
+    def set_path(self, path: StopPath | None) -> None:
+        """Where a trade's stop stood; drawn instead of a line across."""
+        if path != self._path:
+            self._path = path
+            self._scale = None
+            self._redraw()
+
+    def look_at(self, first: datetime, last: datetime) -> None:
+        """Scroll, and zoom as far as needed, so that these times are in view with some room around them."""
+        self._span = (first, last)
+        self._redraw()
+
     def set_empty(self, text: str) -> None:
         """What stands here while there are no candles: say what will happen next."""
         if text != self._empty:
@@ -206,6 +225,7 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
     def action_zoom(self, by: int) -> None:
         place = _ZOOMS.index(self._zoom)
         zoom = _ZOOMS[max(0, min(len(_ZOOMS) - 1, place + by))]
+        self._span = None
         if zoom != self._zoom:
             # The right edge stays about where it is in time.
             self._behind = self._behind * self._zoom // zoom
@@ -246,11 +266,24 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         return max(0, len(self._columns) - self._frame().plot_width)
 
     def _look_back(self, behind: int) -> None:
+        self._span = None
         behind = max(0, min(behind, self._most_behind))
         if behind != self._behind:
             self._behind = behind
             self._scale = None
             self._redraw()
+
+    def _place_span(self, first: datetime, last: datetime) -> None:
+        """A quarter of the plot stays free on the right, where there are candles for it."""
+        width = self._frame().plot_width
+        for zoom in _ZOOMS:
+            self._zoom = zoom
+            self._regroup()
+            times = [candle.timestamp for candle in self._columns]
+            begin, end = (max(0, bisect_right(times, time) - 1) for time in (first, last))
+            if end - begin < width * 2 // 3:
+                break
+        self._behind = max(0, min(len(times) - 1 - end - width // 4, self._most_behind))
 
     def _draw(self, cells: Frame) -> tuple[Sequence[Line], Sequence[Line]]:
         """The plot's lines and the axis's."""
@@ -262,7 +295,8 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         visible = self._columns[max(0, end - cells.plot_width) : end]
         # The live price is no part of what was: looking back it is only pinned to the edge.
         last = None if self._behind else self._last
-        needed = fit_scale(visible, (self._entry, self._stop, last))
+        steps = () if self._path is None else self._path.steps
+        needed = fit_scale(visible, (self._entry, self._stop, last, *(price for _, price in steps)))
         if needed is None:
             return _message(clean(self._empty), cells.plot_width, self.size.height), ()
         self._scale = keep_scale(self._scale, needed)
@@ -280,6 +314,7 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             last=self._last,
             up=self._up,
             marks=self._marks,
+            path=self._path,
             until=self._columns[end].timestamp if end < len(self._columns) else None,
             corner=corner,
         )
@@ -289,6 +324,9 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         """Draw, and refresh the lines that look different."""
         if not self.is_mounted or not self.size:
             return
+        if self._span is not None and self._candles:
+            self._scale = None
+            self._place_span(*self._span)
         cells = self._frame()
         if cells.axis_width != self._axis_width:
             self._axis_width = cells.axis_width

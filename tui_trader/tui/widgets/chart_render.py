@@ -7,7 +7,7 @@ lines, the averages, the candle, the marks of fills.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,6 +60,13 @@ class FillMark(NamedTuple):
     side: Literal["buy", "sell"]
 
 
+class StopPath(NamedTuple):
+    """Where the protective stop of a trade stood: from each time on at that price, ``until`` it was over."""
+
+    steps: tuple[tuple[datetime, float], ...]
+    until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What to draw. ``candles``, in New York time, one a column: the last ones that the plot has room for.
@@ -74,6 +81,7 @@ class Picture:
     last: float | None = None
     up: bool | None = None
     marks: Sequence[FillMark] = ()
+    path: StopPath | None = None
     until: datetime | None = None
     corner: str = ""
 
@@ -157,6 +165,8 @@ def _draw_lines(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow],
             row = scale.half_row(price, canvas.rows) // 2
             canvas.glyphs[row] = [glyph] * canvas.width
             canvas.tones[row] = [tone] * canvas.width
+    if picture.path is not None:
+        _draw_path(canvas, picture.path, picture, candles, left)
     slow, fast = _AVERAGES
     thirds = 3 * canvas.rows
     height = scale.high - scale.low
@@ -165,6 +175,22 @@ def _draw_lines(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow],
             if scale.low < value <= scale.high:
                 third = min(thirds - 1, int((scale.high - value) / height * thirds))
                 canvas.put(third // 3, column, glyphs.average[third % 3], tone)
+
+
+def _draw_path(
+    canvas: _Canvas, path: StopPath, picture: Picture, candles: Sequence[CandleRow], left: int
+) -> None:
+    """The stop as it stood when each candle ended, from the first that it protected to the last."""
+    times = [time for time, _ in path.steps]
+    ends = [candle.timestamp for candle in candles[1:]]
+    for column, candle in enumerate(candles):
+        number = bisect_left(times, ends[column]) if column < len(ends) else len(times)
+        if number == 0 or candle.timestamp > path.until:
+            continue
+        price = path.steps[number - 1][1]
+        if picture.scale.contains(price):
+            row = picture.scale.half_row(price, canvas.rows) // 2
+            canvas.put(row, left + column, picture.glyphs.stop_line, "stop")
 
 
 def _draw_candles(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow], left: int) -> None:
@@ -217,9 +243,10 @@ def _price_labels(picture: Picture, cells: Frame) -> dict[int, Run]:
     decimals = price_decimals(scale.high)
     labels: dict[int, Run] = {}
     tag: Tone = "last" if picture.up is None else "last-up" if picture.up else "last-down"
+    stop = picture.path.steps[-1][1] if picture.path is not None and picture.path.steps else picture.stop
     named: tuple[tuple[float | None, str, Tone], ...] = (
         (picture.last, glyphs.last, tag),
-        (picture.stop, "S", "stop"),
+        (stop, "S", "stop"),
         (picture.entry, "E", "entry"),
     )
     for price, name, tone in named:

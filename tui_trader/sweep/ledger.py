@@ -1,0 +1,52 @@
+"""Runs what is not finished yet, and knows how far everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tui_trader.sweep.jobs import Job, JobResult, job_key
+from tui_trader.sweep.recipe import Recipe, Run, Task
+from tui_trader.sweep.store import ResultStore
+
+
+@dataclass(slots=True)
+class Count:
+    """``done`` of ``total`` jobs; ``before`` of them were finished by an earlier sweep."""
+
+    total: int = 0
+    done: int = 0
+    before: int = 0
+
+
+class Ledger:
+    """The jobs of one sweep. ``fresh`` runs those again that were finished before."""
+
+    def __init__(self, recipe: Recipe, store: ResultStore, run: Run, fresh: bool) -> None:
+        self.count = Count()
+        self._recipe = recipe
+        self._store = store
+        self._run = run
+        self._fresh = fresh
+
+    def results(self, jobs: Sequence[Job], progress: Callable[[Count], None]) -> list[JobResult]:
+        """What came of ``jobs``, in their order. ``progress`` is told after every job."""
+        recipe, count = self._recipe, self.count
+        keys = [job_key(recipe.code, recipe.data, recipe.strategy, job) for job in jobs]
+        found = {} if self._fresh else {key: self._store.get(key) for key in keys}
+        results = [found.get(key) for key in keys]
+        before = sum(result is not None for result in results)
+        count.total += len(jobs)
+        count.done += before
+        count.before += before
+        progress(count)
+        rest = [
+            Task(number, key, job)
+            for number, (key, job, result) in enumerate(zip(keys, jobs, results, strict=True))
+            if result is None
+        ]
+        for number, result in self._run(rest) if rest else ():
+            results[number] = result
+            count.done += 1
+            progress(count)
+        return [result for result in results if result is not None]

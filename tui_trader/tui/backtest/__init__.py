@@ -1,0 +1,1 @@
+"""The backtest screen's parts: its model, its pages and the pictures on them."""
