@@ -134,7 +134,9 @@ class Account:
 
     # ---- fills -----------------------------------------------------------------------------------
 
-    def bought(self, symbol: str, strategy: str, entry: WorkingEntry, price: Decimal, stamp: datetime) -> None:
+    def bought(
+        self, symbol: str, strategy: str, entry: WorkingEntry, price: Decimal, stamp: datetime
+    ) -> None:
         del self.entries[symbol]
         unit_risk = entry.terms.entry - entry.terms.stop_loss
         self._book(symbol, strategy, Role.ENTRY, Side.BUY, entry.qty, price, stamp, unit_risk)

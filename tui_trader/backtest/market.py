@@ -100,7 +100,11 @@ class Tape:
     def known_by(self, session: int, minute: int) -> int:
         """How many bars have been delivered by ``minute`` of ``session``."""
         first, last = int(self.bounds[session]), int(self.bounds[session + 1])
-        return first + int(np.searchsorted(self.delivered(first, last), minute, side="right"))
+        if self.late:
+            return first + int(np.searchsorted(self.delivered(first, last), minute, side="right"))
+        stamps = self.table.minute
+        stamps = stamps[first:last] if self.rows is None else stamps[self.rows[first:last]]
+        return first + int(np.searchsorted(stamps, minute))
 
 
 @dataclass(slots=True, eq=False)
@@ -254,7 +258,9 @@ class MarketData:
                 before = len(tape.restarts)
                 if number in doubtful:
                     chosen = self._judged(tape, judge, number, (a, b), bounds[-1], late, patched)
-                elif last_time is not None and split_ratio(last_close, float(tape.column("open", a, a + 1)[0])):
+                elif last_time is not None and split_ratio(
+                    last_close, float(tape.column("open", a, a + 1)[0])
+                ):
                     tape.restarts.append(number)
                 if len(tape.restarts) > before:
                     self._splits.append((tape.symbol, session.open))
@@ -365,17 +371,25 @@ class MarketData:
             return values if joins is None else values[joins]
 
         start = end - np.int32(minutes)
-        session = np.searchsorted(self.opens, start, side="right") - 1
-        delivered = tape.delivered(0, len(tape))
-        if joins is not None:
-            delivered = delivered[joins]
-        on_time = stamp[ends - 1] == end - 1
-        following = np.full(len(begins), np.iinfo(np.int32).max, dtype=np.int64)
-        following[:-1] = np.where(session[1:] == session[:-1], delivered[begins[1:]] * 2, following[:-1])
-        bell = self.closes[session] * 2
-        waited = np.minimum(np.minimum(following, end.astype(np.int64) * 2 + GRACE), bell)
-        closes = np.where(on_time, delivered[ends - 1].astype(np.int64) * 2, waited)
         bounds = np.searchsorted(start, np.append(self.opens, self.closes[-1]))
+        session = np.repeat(np.arange(len(self.opens), dtype=np.int32), np.diff(bounds))
+        delivered = stamp + np.int32(1)
+        if tape.late:
+            delivered = tape.delivered(0, len(tape))
+            if joins is not None:
+                delivered = delivered[joins]
+        on_time = stamp[ends - 1] == end - 1
+        closes = delivered[ends - 1] * np.int32(2)
+        at_bell = np.zeros(len(begins), dtype=bool)
+        short = np.flatnonzero(~on_time)
+        if len(short):
+            following = np.append(delivered[begins[1:]], 0)[short] * np.int64(2)
+            last = np.append(session[1:] != session[:-1], True)[short]
+            following[last] = np.iinfo(np.int64).max
+            bell = self.closes[session[short]] * 2
+            waited = np.minimum(np.minimum(following, end[short] * np.int64(2) + GRACE), bell)
+            closes[short] = waited
+            at_bell[short] = (waited == bell) & (following > bell)
         return Candles(
             tape.symbol,
             minutes,
@@ -384,10 +398,10 @@ class MarketData:
             _over(np.maximum, column("high"), begins, ends, minutes),
             _over(np.minimum, column("low"), begins, ends, minutes),
             column("close")[ends - 1],
-            np.add.reduceat(column("volume"), begins).astype(np.float64),
+            _sum(column("volume"), begins, ends, minutes),
             (ends - begins).astype(np.int16),
-            closes.astype(np.int32),
-            ~on_time & (closes == bell) & (following > bell),
+            closes,
+            at_bell,
             bounds,
             tuple(sorted({0, *(int(bounds[number]) for number in tape.restarts)})),
         )
@@ -413,6 +427,18 @@ def _over(
         return pairs
     found: Floats = function.reduceat(values, begins)
     return found
+
+
+def _sum(
+    values: NDArray[np.float64], begins: NDArray[np.int64], ends: NDArray[np.int64], minutes: int
+) -> Floats:
+    """The sum over each candle's bars."""
+    if minutes > 2:
+        return np.add.reduceat(values, begins).astype(np.float64)
+    sums = values[begins].astype(np.float64)
+    pairs = ends - begins == 2
+    sums[pairs] += values[ends[pairs] - 1]
+    return sums
 
 
 def _sessions_with_bars(table: BarTable, calendar: Calendar) -> tuple[Session, ...]:

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Context, Decimal, localcontext, setcontext
-from itertools import count as counting
-from itertools import islice, repeat
+from itertools import islice
 from types import TracebackType
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tui_trader.backtest.account import Account
 from tui_trader.backtest.candidates import checked_candidates
@@ -280,60 +278,51 @@ class BacktestRunner:
 
     def _scan(self) -> bool:
         """Ask about the agenda's candles, in turn, until an entry works; false when there are no more."""
-        if len(self._desks) == 1 and self._desks[0].contiguous:
-            return self._scan_all(self._desks[0])
+        if self._desks[0].every_candle:
+            return self._scan_one(self._desks[0]) if len(self._desks) == 1 else self._scan_many()
         desks, candles, session = self._agenda_desks, self._agenda_candles, self._session
         for at in range(self._at, len(candles)):
-            desk, candle = desks[at], candles[at]
-            if desk.session != session or not desk.first_candle <= candle < desk.last_candle:
-                desk.see(session, candle)
-            self._asked = desk
-            order = decide_flat(desk.strategy, desk.show(candle))
+            desk = self._asked = desks[at]
+            order = decide_flat(desk.strategy, desk.look_at(session, candles[at]))
             if order is not None and self._signal_on_agenda(at, order):
                 return True
         self._at = len(candles)
         return False
 
-    def _scan_all(self, desk: Desk) -> bool:
-        """``_scan`` for a run's only symbol when every candle is asked about: the loop that must be quick."""
-        candles, strategy, view = self._agenda_candles, desk.strategy, desk.view
+    def _scan_many(self) -> bool:
+        """``_scan`` when every candle of several symbols is asked about."""
+        desks, candles, session = self._agenda_desks, self._agenda_candles, self._session
+        for desk in self._desks:
+            desk.follower = None
+        for at in range(self._at, len(candles)):
+            desk = self._asked = desks[at]
+            if (follower := desk.follower) is None:
+                follower = desk.follower = desk.follow(session, candles[at]).__next__
+            order = decide_flat(desk.strategy, follower())
+            if order is not None and self._signal_on_agenda(at, order):
+                return True
+        self._at = len(candles)
+        return False
+
+    def _scan_one(self, desk: Desk) -> bool:
+        """``_scan`` when every candle of a run's only symbol is asked about: the loop that must be quick."""
+        candles, strategy = self._agenda_candles, desk.strategy
         self._asked = desk
         while self._at < len(candles):
-            candle = candles[self._at]
-            desk.see(self._session, candle)
-            desk.show(candle)
-            skip, count = candle - desk.first_candle, len(candles) - self._at
-            opens, highs, lows, closes, volumes, minutes = (
-                islice(column, skip, skip + count) for column in desk.columns
-            )
-            before, now = islice(desk.now, skip, None), islice(desk.now, skip + 1, None)
-            waited = view.candles_since_exit
-            since: Iterator[int | None] = repeat(None) if waited is None else self._since_exit(desk, candle)
+            first = candles[self._at]
             order = None
-            # The loop itself fills the view.
-            for (
-                view.open, view.high, view.low, view.close, view.volume, view.minute, view.before, view.now,
-                view.count, view.candles_since_exit,
-            ) in zip(
-                opens, highs, lows, closes, volumes, minutes, before, now, counting(view.count), since,
-                strict=False,
-            ):  # fmt: skip
+            for view in islice(desk.follow(self._session, first), len(candles) - self._at):
                 order = decide_flat(strategy, view)
                 if order is not None:
                     break
             if order is None:
                 break
-            at = self._at + view.count - (candle - desk.origin)
+            at = self._at + desk.view.count + desk.origin - first
             if self._signal_on_agenda(at, order):
                 return True
             self._at = at + 1
         self._at = len(candles)
         return False
-
-    @staticmethod
-    def _since_exit(desk: Desk, candle: int) -> Iterator[int]:
-        base = desk.exit_base or 0
-        return (max(0, number - base + 1) for number in counting(candle))
 
     def _signal_on_agenda(self, at: int, order: EnterLong) -> bool:
         """Take the signal of an agenda's candle; whether an entry works now."""
@@ -352,14 +341,13 @@ class BacktestRunner:
             desk, candle = self._agenda_desks[self._at], self._agenda_candles[self._at]
             self._at += 1
             if not desk.live:
-                desk.see(self._session, candle)
                 self._ask_flat(desk, candle, moment)
 
     def _ask_flat(self, desk: Desk, candle: int, moment: int) -> None:
         if self._account.breaker.trip is not None or moment >= self._cut_off:
             return
         self._asked = desk
-        order = decide_flat(desk.strategy, desk.show(candle))
+        order = decide_flat(desk.strategy, desk.look_at(self._session, candle))
         if order is not None:
             self._signal(desk, candle, order, moment)
 
@@ -591,7 +579,6 @@ class BacktestRunner:
             if desk.number in live:
                 self._candle_of_live(desk, candle, moment)
             elif not desk.live:
-                desk.see(self._session, candle)
                 self._ask_flat(desk, candle, moment)
             else:
                 # Two candles at one moment: the first armed the symbol, this is the next of its candles.

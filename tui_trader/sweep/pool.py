@@ -53,14 +53,17 @@ def pool(processes: int, store: ResultStore) -> Iterator[Crew]:
         except BrokenProcessPool:
             raise TuiTraderError("a worker process died: it was killed, or memory ran out") from None
 
-    with contextlib.closing(handout), line:
+    others = multiprocessing.active_children()
+    with contextlib.closing(handout), line, lifeline:
         try:
             with _interrupts_held():
                 for _ in range(processes):  # each starts another, as none is idle yet
                     executor.submit(_ready)
             yield crew
         finally:
-            lifeline.close()
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.kill()
             executor.shutdown(cancel_futures=True)
 
 
@@ -100,7 +103,7 @@ def _start(handout: Handout, folder: Path, line: Connection) -> None:
 
 
 def _end_with(line: Connection) -> None:
-    """The other end of ``line`` closes when the sweep is over, interrupted or killed."""
+    """The other end of ``line`` closes when the sweep has ended, however it was killed."""
     line.poll(None)
     os._exit(0)
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 FORM_COLUMNS: Final = (
     Column("field", "FIELD", 23, priority=9),
-    Column("value", "VALUE", 30, priority=9, flexible=True),
+    Column("value", "VALUE", 34, priority=9),
     Column("bounds", "BOUNDS", 14, priority=5),
-    Column("note", "", 40, priority=3),
+    Column("note", "", 40, priority=3, flexible=True),
 )
 TRADE_COLUMNS: Final = (
     Column("entered", "ENTERED", 14, priority=7),
