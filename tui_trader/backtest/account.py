@@ -1,7 +1,7 @@
 """The backtest's account: positions, limits and breaker, and the record of everything that happened.
 
-Signals, orders and fills pass through the same ``RiskManager``, ``Portfolio`` and ``CircuitBreaker`` as in live
-trading; an order here is what ``core.fills`` needs of one.
+Signals, orders and fills pass through the same ``RiskManager``, ``Portfolio`` and ``CircuitBreaker`` as in
+live trading; an order here is what ``core.fills`` needs of one.
 """
 
 from __future__ import annotations

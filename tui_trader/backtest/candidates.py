@@ -56,8 +56,8 @@ def _mask(strategy: Strategy, columns: CandleColumns) -> NDArray[np.bool_] | Non
         return None
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (len(columns),):
         raise UsageError(
-            f"strategy {strategy.name}: entry_candidates must return {len(columns)} booleans (a numpy array), "
-            f"one a candle"
+            f"strategy {strategy.name}: entry_candidates must return {len(columns)} booleans, one a candle, "
+            f"as a numpy array"
         )
     return mask
 
@@ -86,6 +86,6 @@ def _ask_some(
         }
         if fresh.should_long(view):
             raise UsageError(
-                f"strategy {strategy.name}: entry_candidates leaves out a candle that should_long says yes to: "
+                f"strategy {strategy.name}: entry_candidates leaves out a candle that should_long takes: "
                 f"{strategy.symbol}, {view.start:%Y-%m-%d %H:%M} UTC"
             )

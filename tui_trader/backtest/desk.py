@@ -129,14 +129,14 @@ class Desk:
         self._asked_bounds = [0]
         self.follower: Callable[[], CandleView] | None = None  # the next view, while it is followed
         self.every_candle = True  # whether the strategy is asked about all of them
-        # Lists of a stretch of a session: its candles from ``first_candle`` on, its bars from ``first_bar`` on.
+        # Lists of a stretch of a session: candles from ``first_candle`` on, bars from ``first_bar`` on.
         self.session = self.exit_session = -1
         self.first_candle = self.last_candle = self.first_bar = self.origin = 0
         self.columns: CandleLists = ([], [], [], [], [], [])
         self.now: list[Mapping[str, float]] = []  # indicators, from those of the candle before the first
         self.closes_at: list[int] = []
         self.stamps: list[int] = []
-        self.delivered: list[int] = []
+        self.delivered: list[int] = []  # moments
         self.opens: list[float] = []
         self.highs: list[float] = []
         self.lows: list[float] = []
@@ -145,7 +145,7 @@ class Desk:
         self.bars_end = 0  # end of the session's bars on the tape
         # Where time stands in them, while live.
         self.bar = 0  # the next to be delivered
-        self.next_bar = NEVER  # minute of that
+        self.next_bar = NEVER  # moment of that
         self.candle = 0  # the next to be known
         self.next_close = NEVER  # moment of that
         self.last = 0.0  # last delivered close
@@ -222,8 +222,10 @@ class Desk:
         a, b = candle - more, end if more or self.every_candle else min(end, candle + _STRETCH)
         self.first_candle, self.last_candle = a, b
         self.origin = begin - 1
-        before = _dicts(series, a - 1, a) if a > begin else [dict.fromkeys(series, float("nan"))]
-        self.now = before + _dicts(series, a, b)
+        if a > begin:
+            self.now = _dicts(series, a - 1, b)
+        else:
+            self.now = [dict.fromkeys(series, float("nan")), *_dicts(series, a, b)]
         self.columns = (
             candles.open[a:b].tolist(), candles.high[a:b].tolist(), candles.low[a:b].tolist(),
             candles.close[a:b].tolist(), candles.volume[a:b].astype(np.int64).tolist(),
@@ -241,7 +243,9 @@ class Desk:
             b = self.bars_end  # so that bars delivered together are listed together
         self.first_bar, self.bars = a, b - a
         self.stamps = tape.minutes(a, b).tolist()
-        self.delivered = tape.delivered(a, b).tolist() if tape.late else [m + 1 for m in self.stamps]
+        self.delivered = (
+            (2 * tape.delivered(a, b)).tolist() if tape.late else [2 * m + 2 for m in self.stamps]
+        )
         self.opens, self.highs, self.lows, self.closes = (
             tape.column(name, a, b).tolist() for name in _PRICES
         )
@@ -271,19 +275,20 @@ class Desk:
 
         The same as ``look_at`` for each, and several times faster: the loop itself fills the view.
         """
-        view = self.look_at(session, candle)
+        seen = self.look_at(session, candle)
+        view = self.view
         skip = candle - self.first_candle
         opens, highs, lows, closes, volumes, minutes = (islice(column, skip, None) for column in self.columns)
         before, now = islice(self.now, skip, None), islice(self.now, skip + 1, None)
         waited: Iterator[int | None] = repeat(None)
-        if view.candles_since_exit is not None and self.exit_base is not None:
+        if seen.candles_since_exit is not None and self.exit_base is not None:
             base = self.exit_base
             waited = (max(0, number - base + 1) for number in counting(candle))
         for (
             view.open, view.high, view.low, view.close, view.volume, view.minute, view.before, view.now,
             view.count, view.candles_since_exit,
         ) in zip(
-            opens, highs, lows, closes, volumes, minutes, before, now, counting(view.count), waited,
+            opens, highs, lows, closes, volumes, minutes, before, now, counting(seen.count), waited,
             strict=False,
         ):  # fmt: skip
             yield view
@@ -291,7 +296,7 @@ class Desk:
     # ---- living ----------------------------------------------------------------------------------
 
     def join(self, session: int, moment: int, candle: int) -> None:
-        """Follow the bars delivered and the candles known after ``moment``; ``candle`` is the next of them."""
+        """Follow what is delivered and known after ``moment``; ``candle`` is the next candle."""
         self.bars_end = int(self.tape.bounds[session + 1])
         self._list_bars(self.tape.known_by(session, moment // 2), _STRETCH_BARS)
         self.bar = 0
@@ -369,19 +374,20 @@ class Desk:
         self.entry = self.working = None
         self.expiry = NEVER
 
-    def hold(self, holding: Holding, rest: Path, bar: int) -> None:
-        """The entry was filled in ``bar``; ``rest`` is what follows on its path. A stop protects it at once."""
+    def hold(self, holding: Holding, rest: Path, bar: int) -> WorkingOrder:
+        """The entry was filled in ``bar``, whose path goes on with ``rest``; the stop that protects it."""
         self.disarm()
         self.qty = holding.qty
         self.holding = holding
         self.exit_reason = None
         self.seen = list(rest)
         self.seen_from = bar + 1
-        self.protect(holding.stop_price)
+        return self.protect(holding.stop_price)
 
-    def protect(self, price: Decimal) -> None:
-        self.stop = WorkingOrder(Side.SELL, OrderType.STOP, price, None)
+    def protect(self, price: Decimal) -> WorkingOrder:
+        self.stop = stop = WorkingOrder(Side.SELL, OrderType.STOP, price, None)
         self.stop_level = float(price)
+        return stop
 
     def leave(self, reason: TradeReason, moment: int) -> None:
         """The stop is taken back, a sale at market works instead."""

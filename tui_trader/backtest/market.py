@@ -136,7 +136,8 @@ class Candles:
     @property
     def complete(self) -> NDArray[np.bool_]:
         """Whether every minute of the window had a bar."""
-        return self.bars == self.minutes
+        whole: NDArray[np.bool_] = self.bars == self.minutes
+        return whole
 
     def histories(self) -> Iterator[tuple[int, int]]:
         """First and last (excluded) candle of each stretch over which indicators run."""

@@ -25,7 +25,7 @@ from tui_trader.core.orders import Role, Side
 
 
 class SignalRecord(NamedTuple):
-    """A signal at ``time`` on the candle that began at ``candle``; ``refused`` names the risk rule, if any."""
+    """A signal at ``time`` on the candle that began at ``candle``; ``refused`` names a risk rule, if any."""
 
     time: datetime
     symbol: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tui_trader.backtest.market import MarketData
@@ -33,7 +34,7 @@ class BacktestPlan:
     def runner(self, market: MarketData) -> BacktestRunner:
         """A runner over every symbol of ``market``."""
         strategies = [
-            check_strategy(self.strategy, lambda symbol=symbol: self.strategy(symbol, self.config))
+            check_strategy(self.strategy, partial(self.strategy, symbol, self.config))
             for symbol in market.symbols
         ]
         return BacktestRunner(market, strategies, self.rules)

@@ -58,11 +58,11 @@ class BarsPicker(ModalScreen[Choice | None]):
         super().__init__(classes="dialog-screen")
         self._recent = recent
         self._folder = (chosen[0].parent if chosen else Path()).absolute()
-        self._marked: dict[Path, None] = dict.fromkeys(path.absolute() for path in chosen)
+        self._marked: dict[Path, None] = {}
         self._tick = "*" if glyphs == "ascii" else "✓"
         self._entries: dict[str, files.Entry] = {}
         self._path = PathInput(
-            id="bars-path", placeholder="a path; Tab completes, * ? fit many", compact=True
+            id="bars-path", placeholder="/ types a path; Tab completes", compact=True, select_on_focus=False
         )
         self._list = LiveTable(_COLUMNS, id="bars-list", glyphs=glyphs)
         self._note = Static("", id="note", classes="note", markup=False)
@@ -134,7 +134,7 @@ class BarsPicker(ModalScreen[Choice | None]):
             if entry.folder:
                 self._go(entry.path)
             else:
-                self._choose((*(path for path in self._marked if path != entry.path), entry.path))
+                self._choose(tuple(self._marked | {entry.path: None}))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if self._path.has_focus:

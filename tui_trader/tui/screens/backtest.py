@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from tui_trader.core.events import EngineState
 from tui_trader.tui.backtest.desk import Desk, Page
 from tui_trader.tui.backtest.form import BARS
 from tui_trader.tui.backtest.form_page import FormPage, FormTable
@@ -68,6 +69,7 @@ class BacktestScreen(SteeringScreen):
             Page.TRADE: self.trade,
         }
         self._page: Page | None = None
+        self._state: EngineState | None = None  # that the line of keys was painted for
         self._problem = Static("", id="problem", markup=False)
         self._edit_label = Static("", id="edit-label", markup=False)
         self._edit_text = Input(id="edit-text", compact=True)
@@ -102,6 +104,9 @@ class BacktestScreen(SteeringScreen):
         link = self.link
         if link is not None:
             paint_state(self, link, self.trader.leaving)
+            if link.model.picture.state is not self._state:
+                self._state = link.model.picture.state
+                self._paint_keys()
         running = self.desk.running
         if running is not None:
             width = self.running.content_size.width
