@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import count as counting
 from itertools import islice, repeat
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,7 @@ from tui_trader.strategies.base import Strategy
 #: Later than any moment.
 NEVER: Final = 2**31 - 1
 _VOLUME_BARS: Final = 20
-#: Candles and bars that become lists at first: most signals come to nothing, or to a short trade.
-_STRETCH: Final = 24
-_STRETCH_BARS: Final = 48
 _PRICES: Final[tuple[Column, ...]] = ("open", "high", "low", "close")
-
-#: Open, high, low, close, volume and start (minute) of candles.
-CandleLists = tuple[list[float], list[float], list[float], list[float], list[int], list[int]]
 
 
 class ArrayView(CandleView):
@@ -56,61 +50,7 @@ class ArrayView(CandleView):
 
 
 class Desk:
-    """Columns become lists a session at a time, and only in sessions in which they are needed."""
-
-    __slots__ = (
-        "_asked",
-        "_asked_bounds",
-        "_candidates",
-        "bar",
-        "bars",
-        "bars_end",
-        "candle",
-        "candles",
-        "closes",
-        "closes_at",
-        "columns",
-        "delivered",
-        "entry",
-        "entry_placed",
-        "every_candle",
-        "exit_base",
-        "exit_placed",
-        "exit_reason",
-        "exit_session",
-        "expiry",
-        "expiry_windows",
-        "first_bar",
-        "first_candle",
-        "follower",
-        "force_close",
-        "highs",
-        "holding",
-        "last",
-        "last_candle",
-        "lows",
-        "next_bar",
-        "next_close",
-        "now",
-        "number",
-        "opens",
-        "origin",
-        "qty",
-        "required",
-        "seen",
-        "seen_from",
-        "series",
-        "session",
-        "stamps",
-        "stop",
-        "stop_level",
-        "strategy",
-        "symbol",
-        "tape",
-        "view",
-        "waited",
-        "working",
-    )  # fmt: skip
+    """Everything a symbol's decisions and fills are made of. Bars are looked up a session at a time."""
 
     def __init__(self, number: int, strategy: Strategy, tape: Tape, candles: Candles) -> None:
         self.number = number
@@ -129,20 +69,29 @@ class Desk:
         self._asked_bounds = [0]
         self.follower: Callable[[], CandleView] | None = None  # the next view, while it is followed
         self.every_candle = True  # whether the strategy is asked about all of them
-        # Lists of a stretch of a session: candles from ``first_candle`` on, bars from ``first_bar`` on.
-        self.session = self.exit_session = -1
-        self.first_candle = self.last_candle = self.first_bar = self.origin = 0
-        self.columns: CandleLists = ([], [], [], [], [], [])
-        self.now: list[Mapping[str, float]] = []  # indicators, from those of the candle before the first
-        self.closes_at: list[int] = []
-        self.stamps: list[int] = []
-        self.delivered: list[int] = []  # moments
-        self.opens: list[float] = []
-        self.highs: list[float] = []
-        self.lows: list[float] = []
-        self.closes: list[float] = []
-        self.bars = 0  # so many are listed
-        self.bars_end = 0  # end of the session's bars on the tape
+        # Columns as memory views: numbers come out of them almost as fast as out of lists, and no copy is
+        # made. Those of the candles are of the whole run, those of the bars of one session.
+        self._opens, self._highs = _view(candles.open), _view(candles.high)
+        self._lows, self._closes = _view(candles.low), _view(candles.close)
+        self._volumes, self._starts = _view(candles.volume), _view(candles.start)
+        self._known = _view(candles.closes)
+        self._names = tuple(self.series)
+        self._values = tuple(_view(values) for values in self.series.values())
+        self._at_bell = frozenset(np.flatnonzero(candles.at_bell).tolist())
+        self._histories = frozenset(candles.restarts)
+        self._one_history = len(candles.restarts) == 1
+        self._unknown = dict.fromkeys(self._names, float("nan"))
+        self._candle_bounds: list[int] = candles.bounds.tolist()
+        self._listed = -1  # the session whose candles are in ``_lists``
+        self._lists: tuple[Sequence[Any], ...] = ()
+        self.session = -1
+        self.first_bar = self.bars = 0  # the session's first on the tape, and how many there are
+        self.stamps: Sequence[int] = ()
+        self.delivered: Sequence[int] = ()  # moments
+        self.opens: Sequence[float] = ()
+        self.highs: Sequence[float] = ()
+        self.lows: Sequence[float] = ()
+        self.closes: Sequence[float] = ()
         # Where time stands in them, while live.
         self.bar = 0  # the next to be delivered
         self.next_bar = NEVER  # moment of that
@@ -164,7 +113,8 @@ class Desk:
         self.exit_placed = 0  # moment
         self.seen: list[float] = []  # prices met, but for those of the bars from ``seen_from`` on
         self.seen_from = 0
-        self.exit_base: int | None = None  # the candle from which this session's cooldown counts
+        self.exit_base: int | None = None  # the candle from which the cooldown counts,
+        self.exit_end = 0  # up to this one (excluded), the session's last
 
     @property
     def live(self) -> bool:
@@ -211,122 +161,110 @@ class Desk:
 
     # ---- a session's lists -----------------------------------------------------------------------
 
-    def _list_candles(self, session: int, candle: int) -> None:
-        """Have the lists hold ``candle`` of ``session``: a stretch at first, if more is needed, the rest."""
-        candles, series = self.candles, self.series
-        end = int(candles.bounds[session + 1])
-        begin = self._history(candle) if candle < end else 0
-        more = self.session == session and candle == self.last_candle
+    def _load_bars(self, session: int) -> None:
+        if self.session == session:
+            return
         self.session = session
-        # The candle before is kept: it may be the one that is being decided.
-        a, b = candle - more, end if more or self.every_candle else min(end, candle + _STRETCH)
-        self.first_candle, self.last_candle = a, b
-        self.origin = begin - 1
-        if a > begin:
-            self.now = _dicts(series, a - 1, b)
-        else:
-            self.now = [dict.fromkeys(series, float("nan")), *_dicts(series, a, b)]
-        self.columns = (
-            candles.open[a:b].tolist(), candles.high[a:b].tolist(), candles.low[a:b].tolist(),
-            candles.close[a:b].tolist(), candles.volume[a:b].astype(np.int64).tolist(),
-            candles.start[a:b].tolist(),
-        )  # fmt: skip
-        self.closes_at = candles.closes[a:b].tolist()
-        if b == end and b > a and candles.at_bell[b - 1]:
-            self.closes_at[-1] = NEVER  # the runner asks for it at the bell
-
-    def _list_bars(self, first: int, count: int) -> None:
-        """Have the lists hold up to ``count`` bars of the session from ``first`` (on the tape) on."""
         tape = self.tape
-        a, b = first, min(first + count, self.bars_end)
-        if tape.late:
-            b = self.bars_end  # so that bars delivered together are listed together
+        a, b = int(tape.bounds[session]), int(tape.bounds[session + 1])
         self.first_bar, self.bars = a, b - a
-        self.stamps = tape.minutes(a, b).tolist()
-        self.delivered = (
-            (2 * tape.delivered(a, b)).tolist() if tape.late else [2 * m + 2 for m in self.stamps]
-        )
-        self.opens, self.highs, self.lows, self.closes = (
-            tape.column(name, a, b).tolist() for name in _PRICES
-        )
+        stamps = tape.minutes(a, b)
+        self.stamps = _view(stamps)
+        self.delivered = _view(2 * (tape.delivered(a, b) if tape.late else stamps + np.int32(1)))
+        self.opens, self.highs, self.lows, self.closes = (_view(tape.column(name, a, b)) for name in _PRICES)
 
     def show(self, candle: int) -> ArrayView:
-        """The strategy's view on ``candle``, which the lists hold."""
-        at = candle - self.first_candle
+        """The strategy's view on ``candle``."""
         view = self.view
-        opens, highs, lows, closes, volumes, minutes = self.columns
-        view.open, view.high, view.low, view.close = opens[at], highs[at], lows[at], closes[at]
-        view.volume, view.minute = volumes[at], minutes[at]
-        view.before, view.now = self.now[at], self.now[at + 1]
-        view.count = candle - self.origin
+        view.open, view.high = self._opens[candle], self._highs[candle]
+        view.low, view.close = self._lows[candle], self._closes[candle]
+        view.volume, view.minute = int(self._volumes[candle]), self._starts[candle]
+        view.now = self._indicators(candle)
+        view.before = self._unknown if candle in self._histories else self._indicators(candle - 1)
+        view.count = candle + 1 - (0 if self._one_history else self._history(candle))
+        base = self.exit_base
         view.candles_since_exit = None
-        if self.exit_session == self.session and self.exit_base is not None:
-            view.candles_since_exit = max(0, candle - self.exit_base + 1)
+        if base is not None and candle < self.exit_end:
+            view.candles_since_exit = max(0, candle - base + 1)
         return view
 
-    def look_at(self, session: int, candle: int) -> ArrayView:
-        """The strategy's view on any ``candle`` of ``session``."""
-        if self.session != session or not self.first_candle <= candle < self.last_candle:
-            self._list_candles(session, candle)
-        return self.show(candle)
+    def _indicators(self, candle: int) -> dict[str, float]:
+        values = self._values
+        match self._names:
+            # Displays are several times faster than the general case.
+            case (one, two):
+                return {one: values[0][candle], two: values[1][candle]}
+            case (one, two, three):
+                return {one: values[0][candle], two: values[1][candle], three: values[2][candle]}
+        return {name: column[candle] for name, column in zip(self._names, values, strict=True)}
 
     def follow(self, session: int, candle: int) -> Iterator[CandleView]:
-        """The strategy's view on ``candle`` and, one after the other, on those that follow it in the session.
+        """The strategy's view on ``candle`` and, one after the other, on those that follow it in ``session``.
 
-        The same as ``look_at`` for each, and several times faster: the loop itself fills the view.
+        The same as ``show`` for each, and several times faster: the loop itself fills the view.
         """
-        seen = self.look_at(session, candle)
-        view = self.view
-        skip = candle - self.first_candle
-        opens, highs, lows, closes, volumes, minutes = (islice(column, skip, None) for column in self.columns)
-        before, now = islice(self.now, skip, None), islice(self.now, skip + 1, None)
+        seen, view = self.show(candle), self.view
+        if self._listed != session:
+            self._list_candles(session)
+        skip = candle - self._candle_bounds[session]
         waited: Iterator[int | None] = repeat(None)
         if seen.candles_since_exit is not None and self.exit_base is not None:
             base = self.exit_base
             waited = (max(0, number - base + 1) for number in counting(candle))
+        columns = (islice(column, skip, None) for column in self._lists)
         for (
-            view.open, view.high, view.low, view.close, view.volume, view.minute, view.before, view.now,
-            view.count, view.candles_since_exit,
-        ) in zip(
-            opens, highs, lows, closes, volumes, minutes, before, now, counting(seen.count), waited,
-            strict=False,
-        ):  # fmt: skip
+            view.open,
+            view.high,
+            view.low,
+            view.close,
+            view.volume,
+            view.minute,
+            view.before,
+            view.now,
+            view.count,
+            view.candles_since_exit,
+        ) in zip(*columns, counting(seen.count), waited, strict=False):
             yield view
+
+    def _list_candles(self, session: int) -> None:
+        """A session's candles and indicators as lists, which are quicker to go through."""
+        self._listed = session
+        a, b = self._candle_bounds[session], self._candle_bounds[session + 1]
+        candles, begins = self.candles, a in self._histories
+        tables = _tables(self.series, a if begins else a - 1, b)
+        if begins:
+            tables.insert(0, self._unknown)
+        self._lists = (
+            candles.open[a:b].tolist(),
+            candles.high[a:b].tolist(),
+            candles.low[a:b].tolist(),
+            candles.close[a:b].tolist(),
+            candles.volume[a:b].astype(np.int64).tolist(),
+            candles.start[a:b].tolist(),
+            tables,
+            tables[1:],
+        )
 
     # ---- living ----------------------------------------------------------------------------------
 
     def join(self, session: int, moment: int, candle: int) -> None:
         """Follow what is delivered and known after ``moment``; ``candle`` is the next candle."""
-        self.bars_end = int(self.tape.bounds[session + 1])
-        self._list_bars(self.tape.known_by(session, moment // 2), _STRETCH_BARS)
-        self.bar = 0
-        self.next_bar = self.delivered[0] if self.bars else NEVER
+        self._load_bars(session)
+        self.see_bars(self.tape.known_by(session, moment // 2) - self.first_bar)
         self.await_candle(session, candle)
 
     def await_candle(self, session: int, candle: int) -> None:
         """``candle`` is the next to be known."""
         self.candle = candle
-        if candle < int(self.candles.bounds[session + 1]):
-            if self.session != session or not self.first_candle <= candle < self.last_candle:
-                self._list_candles(session, candle)
-            self.next_close = self.closes_at[candle - self.first_candle]
-        else:
-            self.next_close = NEVER
+        ahead = candle < self._candle_bounds[session + 1] and candle not in self._at_bell
+        self.next_close = self._known[candle] if ahead else NEVER  # at the bell, the floor asks for it
 
     def see_bars(self, bar: int) -> None:
         """``bar`` is the next to be delivered; the one before it was."""
-        self.last = self.closes[bar - 1]
-        if bar == self.bars and self.bars_left:
-            self._keep_seen()
-            self._list_bars(self.first_bar + bar, self.bars_end)
-            bar = 0
         self.bar = bar
+        if bar:
+            self.last = self.closes[bar - 1]
         self.next_bar = self.delivered[bar] if bar < self.bars else NEVER
-
-    @property
-    def bars_left(self) -> bool:
-        """Whether the session has bars beyond those listed."""
-        return self.first_bar + self.bars < self.bars_end
 
     def last_bar(self, session: int) -> tuple[int, float] | None:
         """Stamp and close of the session's last bar, if it has any."""
@@ -337,8 +275,8 @@ class Desk:
 
     def bell_candle(self, session: int) -> int | None:
         """The candle that only the session's close completes, if it is still to come."""
-        ahead = self.candle < int(self.candles.bounds[session + 1])
-        return self.candle if ahead and self.candles.at_bell[self.candle] else None
+        ahead = self.candle < self._candle_bounds[session + 1]
+        return self.candle if ahead and self.candle in self._at_bell else None
 
     def average_volume(self, session: int, minute: int) -> float | None:
         """Mean volume of the last 20 bars delivered by ``minute``, shares a minute."""
@@ -403,7 +341,7 @@ class Desk:
         while base < len(self.candles) and int(self.candles.start[base]) + self.candles.minutes <= stamp:
             base += 1
         self.exit_base = base
-        self.exit_session = self.session
+        self.exit_end = self._candle_bounds[self.session + 1]
 
     def touch(self, bar: int, ticks: int) -> Fill | None:
         """The fill of what works on ``bar`` (a place in the lists), if it touches it."""
@@ -431,20 +369,21 @@ class Desk:
         span = slice(self.seen_from, bar)
         return [*self.seen, *self.lows[span], *self.highs[span]]
 
-    def _keep_seen(self) -> None:
-        """The listed bars will go: keep what was seen in them."""
+    def end_session(self) -> None:
+        """The session's bars will go: keep what was seen of them."""
         if self.qty:
             prices = self.prices_until(self.bars)
             self.seen = [min(prices), max(prices)] if prices else []
             self.seen_from = 0
-
-    def end_session(self) -> None:
-        self._keep_seen()
-        self.bars = self.bar = 0
         self.next_bar = self.next_close = NEVER
 
 
-def _dicts(series: Mapping[str, Floats], a: int, b: int) -> list[Mapping[str, float]]:
+def _view(column: NDArray[Any]) -> Sequence[Any]:
+    """``column`` as a memory view."""
+    return column.data
+
+
+def _tables(series: Mapping[str, Floats], a: int, b: int) -> list[Mapping[str, float]]:
     """The indicators of candles ``a`` to ``b`` (excluded), a table for each."""
     names = list(series)
     columns = [series[name][a:b].tolist() for name in names]

@@ -132,7 +132,7 @@ class Floor:
     def _ask_flat(self, desk: Desk, candle: int, moment: int) -> None:
         if self.entries_allowed(moment):
             self.asked = desk
-            order = decide_flat(desk.strategy, desk.look_at(self._hours.number, candle))
+            order = decide_flat(desk.strategy, desk.show(candle))
             if order is not None:
                 self.signal(desk, candle, order, moment)
 
@@ -160,8 +160,7 @@ class Floor:
             until = known if known < limit else limit - 1
             while bar < desk.bars and delivered[bar] <= until and highs[bar] < level:
                 bar += 1
-            whole = bar == desk.bars and desk.bars_left
-            if whole or (bar < desk.bars and delivered[bar] <= until) or known >= limit:
+            if (bar < desk.bars and delivered[bar] <= until) or known >= limit:
                 break
             # The candle is known, and nothing was filled before.
             candle = desk.candle
@@ -205,7 +204,7 @@ class Floor:
                 add_time(30 * moment)
                 add_value(equity)
                 bar += 1
-            if not clear or known >= limit or (bar == bars and desk.bars_left):
+            if not clear or known >= limit:
                 break
             rode = True
             self.asked = desk

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, localcontext
-from itertools import islice
 from types import TracebackType
 from typing import Final
 
@@ -215,15 +214,15 @@ class BacktestRunner:
     def _scan(self, session: int) -> bool:
         """Ask about the agenda's candles, in turn, until an entry works; false when there are no more."""
         if not self._desks[0].every_candle:
-            return self._scan_candidates(session)
+            return self._scan_candidates()
         return self._scan_one(session) if len(self._desks) == 1 else self._scan_many(session)
 
-    def _scan_candidates(self, session: int) -> bool:
+    def _scan_candidates(self) -> bool:
         agenda, floor = self._agenda, self._floor
         desks, candles = agenda.desks, agenda.candles
         for at in range(agenda.at, len(candles)):
             desk = floor.asked = desks[at]
-            order = decide_flat(desk.strategy, desk.look_at(session, candles[at]))
+            order = decide_flat(desk.strategy, desk.show(candles[at]))
             if order is not None and self._signal(at, order):
                 return True
         agenda.at = len(candles)
@@ -253,13 +252,13 @@ class BacktestRunner:
         while agenda.at < len(candles):
             first = candles[agenda.at]
             order = None
-            for view in islice(desk.follow(session, first), len(candles) - agenda.at):
+            views = zip(range(agenda.at, len(candles)), desk.follow(session, first), strict=False)
+            for at, view in views:  # noqa: B007 - where the loop ended matters
                 order = decide_flat(strategy, view)
                 if order is not None:
                     break
             if order is None:
                 break
-            at = agenda.at + desk.view.count + desk.origin - first
             if self._signal(at, order):
                 return True
             agenda.at = at + 1

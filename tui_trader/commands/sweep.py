@@ -25,7 +25,8 @@ from tui_trader.options import SweepOptions
 from tui_trader.sweep.cluster import cluster, scheduler_address
 from tui_trader.sweep.document import rows_document, walk_document
 from tui_trader.sweep.fingerprint import code_digest, data_digest
-from tui_trader.sweep.grid import Grid, parse_grid
+from tui_trader.sweep.grid import MOST_SETS, Grid, parse_grid
+from tui_trader.sweep.jobs import Window
 from tui_trader.sweep.ledger import Ledger
 from tui_trader.sweep.parameters import Candidates, candidates
 from tui_trader.sweep.pool import pool
@@ -35,13 +36,14 @@ from tui_trader.sweep.recipe import Crew, Recipe, here
 from tui_trader.sweep.store import ResultStore, default_results_dir
 from tui_trader.sweep.study import rank_sets, walk_forward
 from tui_trader.sweep.table import plain_text, walk_text
-from tui_trader.sweep.windows import hold_out, parse_walk, steps
+from tui_trader.sweep.windows import Step, hold_out, parse_walk, steps
 from tui_trader.sweep.work import Bench
 from tui_trader.venues.replay.bars_file import BarTable
 
 STDOUT: Final = "-"
 _NARROW: Final = 80
 _INTERRUPTED: Final = 130
+_MOST_PROCESSES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +67,16 @@ def run_sweep(options: SweepOptions) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         chosen = candidates(options.base, os.environ, grid)
         store = ResultStore(options.results or default_results_dir())
+        store.tidy()
         with _crew(options, chosen, store) as crew:
             table = read_table(options.base)
             jump = chosen.sets[0].max_bar_jump_pct
             market = MarketData(table, NyseCalendar(), jump, options.base.symbols or ())
+            walk = _walk(options, chosen, market.sessions)
             recipe = _recipe(chosen, table, market.sessions)
             ledger = Ledger(recipe, store, crew(recipe, table), options.fresh)
             try:
-                outcome = _study(options, grid, chosen, ledger, market.sessions)
+                outcome = _study(options, grid, chosen, ledger, market.sessions, walk)
             except KeyboardInterrupt:
                 _tell(f"interrupted; {_kept(ledger)}")
                 return _INTERRUPTED
@@ -82,13 +86,15 @@ def run_sweep(options: SweepOptions) -> int:
     if ledger.count.before:
         _tell(f"{ledger.count.before:,} of {plural(ledger.count.total, 'backtest')} were finished before")
     about = _about(options, chosen, market, ledger)
-    _give(options, [_title(options, chosen, market), *outcome.lines], {**about, **outcome.document})
+    _give(options, [*_heading(options, chosen, market), *outcome.lines], {**about, **outcome.document})
     return 1 if outcome.all_failed else 0
 
 
 def _check(options: SweepOptions) -> None:
     """What can be told before any work."""
     check_metric(options.metric)
+    if options.jobs is not None and options.jobs > _MOST_PROCESSES:
+        raise UsageError(f"--jobs {options.jobs}: at most {_MOST_PROCESSES:,} processes are started")
     if options.scheduler is not None:
         scheduler_address(options.scheduler)
         if options.jobs is not None:
@@ -117,6 +123,8 @@ def _recipe(chosen: Candidates, table: BarTable, sessions: Sequence[Session]) ->
 def _crew(options: SweepOptions, chosen: Candidates, store: ResultStore) -> Iterator[Crew]:
     """Where the backtests run."""
     processes = options.jobs or _processors()
+    if options.walk_forward is None:
+        processes = min(processes, 2 * len(chosen.sets))  # in sample and out of it
     if options.scheduler is not None:
         with cluster(scheduler_address(options.scheduler), store) as crew:
             yield crew
@@ -132,14 +140,27 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def _walk(options: SweepOptions, chosen: Candidates, sessions: Sequence[Session]) -> Sequence[Step] | None:
+    """The steps of a walk-forward, when one is wanted."""
+    if options.walk_forward is None:
+        return None
+    found = steps(sessions, parse_walk(options.walk_forward))
+    if len(found) * len(chosen.sets) > MOST_SETS:
+        raise UsageError(
+            f"--walk-forward {options.walk_forward}: {len(found):,} steps × {len(chosen.sets):,} sets; at most "
+            f"{MOST_SETS:,} backtests are run: use a longer test, or fewer sets"
+        )
+    return found
+
+
 def _study(
-    options: SweepOptions, grid: Grid, chosen: Candidates, ledger: Ledger, sessions: Sequence[Session]
-) -> _Outcome:
+    options: SweepOptions, grid: Grid, chosen: Candidates, ledger: Ledger, sessions: Sequence[Session],
+    walk: Sequence[Step] | None,
+) -> _Outcome:  # fmt: skip
     metric, sets, swept, width = options.metric, chosen.sets, grid.swept, _width(options)
     with ProgressLine(sys.stderr) as progress:
-        if options.walk_forward is not None:
-            walk = parse_walk(options.walk_forward)
-            walked = walk_forward(ledger, sets, steps(sessions, walk), metric, progress)
+        if walk is not None:
+            walked = walk_forward(ledger, sets, walk, metric, progress)
             lines = walk_text(walked, metric, swept, width)
             failed = all(row.inside.error for row in walked.rows)
             return _Outcome(list(lines), walk_document(walked, metric), failed)
@@ -153,14 +174,27 @@ def _study(
 # ---- what is said ------------------------------------------------------------------------------------
 
 
-def _title(options: SweepOptions, chosen: Candidates, market: MarketData) -> str:
-    sessions = market.sessions
-    days = f"{plural(len(sessions), 'session')} from {sessions[0].date} to {sessions[-1].date}"
-    sets = f"{plural(len(chosen.sets), 'parameter set')} by {options.metric}"
-    text = f"{chosen.strategy.name} on {some(market.symbols)}, {days}: {sets}"
+def _heading(options: SweepOptions, chosen: Candidates, market: MarketData) -> Iterator[str]:
+    sets = plural(len(chosen.sets), "parameter set")
+    yield f"{chosen.strategy.name} on {some(market.symbols)}: {sets} by {options.metric}"
     if chosen.left_out:
-        text += f"\n{plural(chosen.left_out, 'combination')} left out, such as: {chosen.reason}"
-    return text
+        yield f"{plural(chosen.left_out, 'combination')} left out, such as: {chosen.reason}"
+    sessions = market.sessions
+    if options.walk_forward is not None:
+        yield (
+            f"{plural(len(sessions), 'session')} from {sessions[0].date} to {sessions[-1].date}, "
+            f"walked forward by {parse_walk(options.walk_forward)}"
+        )
+        return
+    inside, outside = hold_out(sessions)
+    yield f"In sample: {_days(inside, sessions)}"
+    if outside is not None:
+        yield f"Held out:  {_days(outside, sessions)}"
+
+
+def _days(window: Window, sessions: Sequence[Session]) -> str:
+    count = sum(window.first <= session.date <= window.last for session in sessions)
+    return f"{window.first} to {window.last}, {plural(count, 'session')}"
 
 
 def _about(options: SweepOptions, chosen: Candidates, market: MarketData, ledger: Ledger) -> dict[str, Any]:
@@ -202,7 +236,7 @@ def _width(options: SweepOptions) -> int:
 
 
 def _give(options: SweepOptions, lines: Sequence[str], document: Mapping[str, Any]) -> None:
-    text = "".join(f"{printable(line)}\n" for part in lines for line in part.split("\n"))
+    text = "".join(f"{printable(line)}\n" for line in lines)
     match options.base.json:
         case None:
             _print(text)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tui_trader.backtest.metrics import Metrics
 from tui_trader.backtest.runner import BacktestRules
+from tui_trader.core.money import plain
 from tui_trader.errors import TuiTraderError, printable
 
 #: The figures of a result by name: those of ``Metrics`` that are one number each.
@@ -90,7 +91,7 @@ def job_key(code: str, data: str, strategy: str, job: Job) -> str:
 
 def to_json(key: str, result: JobResult) -> str:
     """The text that ``from_json`` reads."""
-    return _canonical({"key": key, "figures": result.figures, "final_equity": result.final_equity})
+    return _canonical({"key": key, "figures": result.figures, "final_equity": plain(result.final_equity)})
 
 
 def from_json(key: str, text: bytes) -> JobResult | None:

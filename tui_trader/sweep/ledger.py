@@ -32,21 +32,21 @@ class Ledger:
     def results(self, jobs: Sequence[Job], progress: Callable[[Count], None]) -> list[JobResult]:
         """What came of ``jobs``, in their order. ``progress`` is told after every job."""
         recipe, count = self._recipe, self.count
-        keys = [job_key(recipe.code, recipe.data, recipe.strategy, job) for job in jobs]
-        found = {} if self._fresh else {key: self._store.get(key) for key in keys}
-        results = [found.get(key) for key in keys]
-        before = sum(result is not None for result in results)
-        count.total += len(jobs)
-        count.done += before
-        count.before += before
-        progress(count)
-        rest = [
-            Task(number, key, job)
-            for number, (key, job, result) in enumerate(zip(keys, jobs, results, strict=True))
-            if result is None
+        tasks = [
+            Task(number, job_key(recipe.code, recipe.data, recipe.strategy, job), job)
+            for number, job in enumerate(jobs)
         ]
-        for number, result in self._run(rest) if rest else ():
-            results[number] = result
-            count.done += 1
-            progress(count)
-        return [result for result in results if result is not None]
+        results: dict[int, JobResult] = {}
+        for task in tasks if not self._fresh else ():
+            if (kept := self._store.get(task.key)) is not None:
+                results[task.number] = kept
+        count.total += len(jobs)
+        count.done += len(results)
+        count.before += len(results)
+        progress(count)
+        if rest := [task for task in tasks if task.number not in results]:
+            for number, result in self._run(rest):
+                results[number] = result
+                count.done += 1
+                progress(count)
+        return [results[number] for number in range(len(jobs))]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,6 +22,7 @@ from tui_trader.paths import default_config_path
 from tui_trader.strategies.base import Strategy, StrategyConfig
 from tui_trader.strategies.registry import check_strategy, find_strategy
 from tui_trader.sweep.grid import Grid
+from tui_trader.sweep.jobs import failed
 
 _SECTIONS: Final = ("risk.", "session.")
 _M = TypeVar("_M", bound=BaseModel)
@@ -104,20 +106,29 @@ class _Base:
             session = _changed(self._session, "session.", values)
             own = {key: _number(value) for key, value in values.items() if not key.startswith(_SECTIONS)}
             config = self.strategy.config_type.model_validate(self._config | own)
+            text = self._canonical(config)
+            check_strategy(self.strategy, partial(self.strategy, "A", config))
         except ValidationError as error:
             if _all_between_fields(error):
                 raise _ConflictError(_reason(error)) from None
             self._explain(values)
             raise UsageError(f"{_shown(values)}: {_reason(error)}") from None
-        try:
-            check_strategy(self.strategy, lambda: self.strategy("A", config))
         except UsageError as error:
             raise UsageError(f"{_shown(values)}: {error}") from None
+        except Exception as error:  # noqa: BLE001 - a strategy's own validators may raise anything
+            raise UsageError(f"{_shown(values)}: {failed(error).error}") from None
         rules = BacktestRules(
             risk_limits(risk), breaker_limits(risk), session_rules(session), self._options.cash,
             self._options.slippage_ticks,
         )  # fmt: skip
-        return ParameterSet(values, _canonical(config), rules, float(risk.max_bar_jump_pct))
+        return ParameterSet(values, text, rules, float(risk.max_bar_jump_pct))
+
+    def _canonical(self, config: StrategyConfig) -> str:
+        """``config`` as the text that workers make it of again, which has to be all of it."""
+        text = json.dumps(json.loads(config.model_dump_json()), sort_keys=True, separators=(",", ":"))
+        if config_of(self.strategy, text) != config:
+            raise UsageError(f"strategy {self.strategy.name}: its parameters change when written as JSON")
+        return text
 
     def _explain(self, values: Mapping[str, str]) -> None:
         """The same error in the words of a single backtest, which names the value and its bound."""
@@ -161,7 +172,3 @@ def _reason(error: ValidationError) -> str:
 
 def _shown(values: Mapping[str, str]) -> str:
     return " ".join(f"--set {key}={value}" for key, value in values.items())
-
-
-def _canonical(config: StrategyConfig) -> str:
-    return json.dumps(json.loads(config.model_dump_json()), sort_keys=True, separators=(",", ":"))

@@ -30,9 +30,13 @@ def pool(processes: int, store: ResultStore) -> Iterator[Crew]:
     Workers keep their results themselves, so what is finished stays finished however this process ends; they
     end with it, and with this context at once. Running raises ``TuiTraderError`` when one of them dies.
     """
-    handout = Handout()
     context = multiprocessing.get_context("spawn")
-    line, lifeline = context.Pipe(duplex=False)
+    others = multiprocessing.active_children()
+    try:
+        handout = Handout()
+        line, lifeline = context.Pipe(duplex=False)
+    except OSError as error:
+        raise TuiTraderError(f"no worker can be started: {error.strerror}; use --jobs 1") from None
     executor = ProcessPoolExecutor(processes, context, _start, (handout, store.folder, line))
 
     def crew(recipe: Recipe, table: BarTable) -> Run:
@@ -53,12 +57,16 @@ def pool(processes: int, store: ResultStore) -> Iterator[Crew]:
         except BrokenProcessPool:
             raise TuiTraderError("a worker process died: it was killed, or memory ran out") from None
 
-    others = multiprocessing.active_children()
     with contextlib.closing(handout), line, lifeline:
         try:
-            with _interrupts_held():
-                for _ in range(processes):  # each starts another, as none is idle yet
-                    executor.submit(_ready)
+            try:
+                with _interrupts_held():
+                    for _ in range(processes):  # each starts another, as none is idle yet
+                        executor.submit(_ready)
+            except OSError as error:
+                raise TuiTraderError(
+                    f"{processes} workers cannot be started: {error.strerror}; use fewer --jobs"
+                ) from None
             yield crew
         finally:
             for process in multiprocessing.active_children():

@@ -35,9 +35,15 @@ class ResultStore:
         self.folder = folder
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _remove_abandoned(folder)
         except OSError as error:
             raise UsageError(self._unusable(error)) from None
+
+    def tidy(self) -> None:
+        """Remove what processes that were killed while writing have left behind."""
+        for path in self.folder.glob(f"*{_UNFINISHED}"):
+            with contextlib.suppress(OSError):  # another sweep may tidy up, too
+                if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                    path.unlink()
 
     def get(self, key: str) -> JobResult | None:
         """The result of the job with ``key``; None when it is not finished, or its file is not whole."""
@@ -66,11 +72,3 @@ class ResultStore:
     def _unusable(self, error: OSError) -> str:
         reason = error.strerror or type(error).__name__
         return f"results folder {self.folder}: cannot be used: {reason}; choose another with --results DIR"
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """What processes that were killed while writing have left behind."""
-    for path in folder.glob(f"*{_UNFINISHED}"):
-        with contextlib.suppress(FileNotFoundError):  # another sweep may tidy up, too
-            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
-                path.unlink()

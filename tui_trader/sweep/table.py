@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ def _figure(name: str, result: JobResult | None) -> str:
 
 
 def _command(chosen: ParameterSet, swept: Sequence[str]) -> str:
-    return "Best: " + " ".join(f"--set {key}={chosen.values[key]}" for key in swept)
+    return " ".join(["Best:", *(f"--set {shlex.quote(f'{key}={chosen.values[key]}')}" for key in swept)])
 
 
 def _failures(results: Sequence[JobResult | None]) -> Iterator[str]:

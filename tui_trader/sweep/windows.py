@@ -23,6 +23,9 @@ class Walk(NamedTuple):
     train: int
     test: int
 
+    def __str__(self) -> str:
+        return f"train={self.train}d,test={self.test}d"
+
 
 class Step(NamedTuple):
     """``test`` begins with the session after ``train``'s last."""
@@ -60,8 +63,8 @@ def steps(sessions: Sequence[Session], walk: Walk) -> list[Step]:
     """
     if len(sessions) <= walk.train:
         raise UsageError(
-            f"--walk-forward train={walk.train}d,test={walk.test}d: the bars have {len(sessions)} sessions, "
-            f"at least {walk.train + 1} are needed: shorten train, or give more bars"
+            f"--walk-forward {walk}: the bars have {len(sessions)} sessions, at least {walk.train + 1} are "
+            "needed: shorten train, or give more bars"
         )
     found = []
     for begin in range(walk.train, len(sessions), walk.test):
