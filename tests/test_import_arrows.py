@@ -34,6 +34,10 @@ ARROWS: Final[dict[str, tuple[str, ...]]] = {
     "journal": ("core", "engine.recorder", "errors"),
     "limits": ("core", "engine.sessions", "settings"),
     "arguments": (),
+    # The backtest's child process puts a run together by itself.
+    "backtest.worker": (
+        "core", "backtest", "engine.nyse", "strategies", "venues.base", "errors", "config", "options", "paths",
+    ),
     "backtest": (
         "core", "engine.guard", "engine.sessions", "strategies", "venues.base", "venues.replay", "errors",
         "config", "limits", "options", "paths",
@@ -44,7 +48,8 @@ ARROWS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "listeners": VIEWER,
     "control": VIEWER,
-    "tui": VIEWER,
+    # The backtest screen knows what a backtest says and how to ask for one, not how it is done.
+    "tui": (*VIEWER, "backtest.metrics", "backtest.result", "backtest.worker", "options"),
     # These put the parts together.
     "commands": EVERYTHING,
     "headless": EVERYTHING,

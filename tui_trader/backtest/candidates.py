@@ -70,8 +70,7 @@ def _ask_some(
     if not len(left_out):
         return
     fresh = type(strategy)(strategy.symbol, strategy.config)
-    view = ArrayView()
-    view.length = candles.minutes
+    view = ArrayView(candles.minutes)
     view.candles_since_exit = None
     for at in left_out[:: max(1, len(left_out) // _ASKED)].tolist():
         view.open, view.high, view.low, view.close = (

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui_trader.backtest.account import WorkingEntry
-from tui_trader.backtest.market import GRACE, Candles, Column, Tape, time_of
+from tui_trader.backtest.market import GRACE, Candles, Column, Tape, minute_of, time_of
 from tui_trader.core.events import TradeReason
 from tui_trader.core.fills import Fill, Path, WorkingOrder, match, path
 from tui_trader.core.indicators import Floats
@@ -33,20 +33,35 @@ _PRICES: Final[tuple[Column, ...]] = ("open", "high", "low", "close")
 
 
 class ArrayView(CandleView):
-    """A ``CandleView`` filled from columns; its times are made only when they are asked for."""
+    """A ``CandleView`` filled from columns; what costs time is made only when it is asked for."""
 
-    __slots__ = ("length", "minute")
+    __slots__ = ("_after", "_after_minute", "earlier", "length", "minute")
 
     minute: int  # start of the candle
     length: int  # minutes
 
-    def __getattr__(self, name: str) -> datetime:
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self._after: datetime | None = None
+        #: Makes ``before`` in a view that is not given it.
+        self.earlier: Callable[[], Mapping[str, float]] = dict
+
+    def __getattr__(self, name: str) -> Any:
         # Only slots that were never filled come here.
         if name == "start":
             return time_of(self.minute)
         if name == "end":
             return time_of(self.minute + self.length)
+        if name == "before":
+            return self.earlier()
         raise AttributeError(name)
+
+    def ends_after(self, time: datetime) -> bool:
+        # Asked about one time again and again, while a position is held.
+        if time is not self._after:
+            self._after = time
+            self._after_minute = minute_of(time)
+        return self.minute + self.length > self._after_minute
 
 
 class Desk:
@@ -58,12 +73,13 @@ class Desk:
         self.strategy = strategy
         self.tape = tape
         self.candles = candles
+        self._shown = 0  # the candle in ``view``
         self.required = strategy.required_history
         self.expiry_windows = strategy.pending_expiry_candles * candles.minutes
         self.force_close = bool(strategy.force_close_eod)
         self.series: dict[str, Floats] = candles.indicators(dict(strategy.indicators))
-        self.view = ArrayView()
-        self.view.length = candles.minutes
+        self.view = ArrayView(candles.minutes)
+        self.view.earlier = self._before
         self._candidates: NDArray[np.bool_] | None = None
         self._asked = np.empty(0, dtype=np.int32)
         self._asked_bounds = [0]
@@ -85,7 +101,8 @@ class Desk:
         self._listed = -1  # the session whose candles are in ``_lists``
         self._lists: tuple[Sequence[Any], ...] = ()
         self.session = -1
-        self.first_bar = self.bars = 0  # the session's first on the tape, and how many there are
+        # Bars are counted from ``first_bar`` on the tape; the session's end before ``bars``.
+        self.first_bar = self.bars = 0
         self.stamps: Sequence[int] = ()
         self.delivered: Sequence[int] = ()  # moments
         self.opens: Sequence[float] = ()
@@ -162,12 +179,19 @@ class Desk:
     # ---- a session's lists -----------------------------------------------------------------------
 
     def _load_bars(self, session: int) -> None:
+        """Have the views show the bars of ``session``; of a tape that is a whole table they show all."""
         if self.session == session:
             return
         self.session = session
         tape = self.tape
         a, b = int(tape.bounds[session]), int(tape.bounds[session + 1])
-        self.first_bar, self.bars = a, b - a
+        if tape.whole:
+            self.bars = b
+            if self.stamps:
+                return
+            a, b = 0, len(tape)
+        else:
+            self.first_bar, self.bars = a, b - a
         stamps = tape.minutes(a, b)
         self.stamps = _view(stamps)
         self.delivered = _view(2 * (tape.delivered(a, b) if tape.late else stamps + np.int32(1)))
@@ -180,13 +204,17 @@ class Desk:
         view.low, view.close = self._lows[candle], self._closes[candle]
         view.volume, view.minute = int(self._volumes[candle]), self._starts[candle]
         view.now = self._indicators(candle)
-        view.before = self._unknown if candle in self._histories else self._indicators(candle - 1)
+        self._shown = candle
         view.count = candle + 1 - (0 if self._one_history else self._history(candle))
         base = self.exit_base
         view.candles_since_exit = None
         if base is not None and candle < self.exit_end:
             view.candles_since_exit = max(0, candle - base + 1)
         return view
+
+    def _before(self) -> Mapping[str, float]:
+        candle = self._shown
+        return self._unknown if candle in self._histories else self._indicators(candle - 1)
 
     def _indicators(self, candle: int) -> dict[str, float]:
         values = self._values
@@ -203,7 +231,7 @@ class Desk:
 
         The same as ``show`` for each, and several times faster: the loop itself fills the view.
         """
-        seen, view = self.show(candle), self.view
+        seen, view = self.show(candle), ArrayView(self.candles.minutes)
         if self._listed != session:
             self._list_candles(session)
         skip = candle - self._candle_bounds[session]
@@ -250,7 +278,8 @@ class Desk:
     def join(self, session: int, moment: int, candle: int) -> None:
         """Follow what is delivered and known after ``moment``; ``candle`` is the next candle."""
         self._load_bars(session)
-        self.see_bars(self.tape.known_by(session, moment // 2) - self.first_bar)
+        self.seen_from = first = int(self.tape.bounds[session]) - self.first_bar
+        self.see_bars(bisect_right(self.delivered, moment, first, self.bars))
         self.await_candle(session, candle)
 
     def await_candle(self, session: int, candle: int) -> None:
@@ -374,7 +403,6 @@ class Desk:
         if self.qty:
             prices = self.prices_until(self.bars)
             self.seen = [min(prices), max(prices)] if prices else []
-            self.seen_from = 0
         self.next_bar = self.next_close = NEVER
 
 

@@ -38,7 +38,7 @@ class Hours:
 
 
 class Floor:
-    """The live symbols, their orders, and the equity curve. ``asked`` is the desk last asked anything."""
+    """The live symbols, their orders, and the equity curve."""
 
     def __init__(
         self, account: Account, agenda: Agenda, ticks: int, *, share_volume: bool, alone: bool
@@ -52,7 +52,6 @@ class Floor:
         self._timers: list[int] = []
         self._first_bar: int | None = None  # its minute, while the day's first equity is not known
         self.live: list[Desk] = []  # A–Z
-        self.asked: Desk | None = None
         self.curve_time = array("q")
         self.curve_value = array("d")
 
@@ -131,7 +130,6 @@ class Floor:
 
     def _ask_flat(self, desk: Desk, candle: int, moment: int) -> None:
         if self.entries_allowed(moment):
-            self.asked = desk
             order = decide_flat(desk.strategy, desk.show(candle))
             if order is not None:
                 self.signal(desk, candle, order, moment)
@@ -164,7 +162,6 @@ class Floor:
                 break
             # The candle is known, and nothing was filled before.
             candle = desk.candle
-            self.asked = desk
             desk.waited += 1
             over = decide_pending(desk.strategy, desk.show(candle), desk.waited) is not None
             desk.await_candle(self._hours.number, candle + 1)
@@ -207,7 +204,6 @@ class Floor:
             if not clear or known >= limit:
                 break
             rode = True
-            self.asked = desk
             candle = desk.candle
             decision = decide_holding(strategy, desk.show(candle), holding)
             desk.await_candle(self._hours.number, candle + 1)
@@ -344,7 +340,6 @@ class Floor:
         reason = desk.exit_reason or TradeReason.STOP
         tripped = self._account.sold(desk.symbol, role, price, time_of(stamp), reason, seen, now)
         desk.flat(stamp)
-        self.asked = desk
         desk.strategy.on_position_closed()
         setcontext(CONTEXT.copy())
         if tripped:
@@ -379,7 +374,6 @@ class Floor:
                 self._candle_of_live(desk, candle, moment)
 
     def _candle_of_live(self, desk: Desk, candle: int, moment: int) -> None:
-        self.asked = desk
         holding = desk.holding
         if holding is not None:
             if desk.exit_reason is None:

@@ -71,6 +71,11 @@ class Tape:
     def __len__(self) -> int:
         return int(self.bounds[-1])
 
+    @property
+    def whole(self) -> bool:
+        """Whether the tape is the table itself, bar by bar."""
+        return self.rows is None and not self.patched
+
     def minutes(self, first: int, last: int) -> Minutes:
         """Stamps of the bars ``first`` to ``last`` (excluded)."""
         column = self.table.minute

@@ -31,6 +31,7 @@ from tui_trader.core.breaker import BreakerLimits
 from tui_trader.core.decide import EnterLong, decide_flat
 from tui_trader.core.money import ZERO
 from tui_trader.core.risk import RiskLimits
+from tui_trader.core.rule import CandleView
 from tui_trader.engine.guard import described
 from tui_trader.engine.sessions import SessionRules
 from tui_trader.errors import TuiTraderError, UsageError
@@ -112,7 +113,6 @@ class BacktestRunner:
         for number, strategy in enumerate(self._strategies):
             candles = market.candles(strategy.symbol, strategy.candle_interval_minutes)
             desk = Desk(number, strategy, market.tapes[strategy.symbol], candles)
-            self._floor.asked = desk
             candidates = checked_candidates(strategy, candles, desk.series) if self._jump else None
             desk.plan(candidates, cut_offs)
             self._desks.append(desk)
@@ -130,15 +130,13 @@ class BacktestRunner:
 
     def _blame_strategy(self, error: BaseException) -> None:
         """Raise ``StrategyRaised`` when ``error`` came out of a strategy's own code."""
-        if isinstance(error, TuiTraderError) or not _came_from_strategy(error.__traceback__):
+        culprit = _culprit(error.__traceback__)
+        if culprit is None or isinstance(error, TuiTraderError):
             return
-        desk = self._floor.asked
-        where = ""
-        if desk is not None:
-            candle = desk.view.start if hasattr(desk.view, "minute") else None
-            where = f" on {desk.symbol}" + (f", candle of {candle:%Y-%m-%d %H:%M} UTC" if candle else "")
-        name = self._strategies[0].name
-        raise StrategyRaised(f"strategy {name} failed{where}: {described(error)}") from error
+        strategy, view = culprit
+        candle = f", candle of {view.start:%Y-%m-%d %H:%M} UTC" if view is not None else ""
+        where = f"strategy {strategy.name} failed on {strategy.symbol}{candle}"
+        raise StrategyRaised(f"{where}: {described(error)}") from error
 
     def _result(self, elapsed: float) -> BacktestResult:
         account, market, rules = self._account, self._market, self._rules
@@ -218,10 +216,10 @@ class BacktestRunner:
         return self._scan_one(session) if len(self._desks) == 1 else self._scan_many(session)
 
     def _scan_candidates(self) -> bool:
-        agenda, floor = self._agenda, self._floor
+        agenda = self._agenda
         desks, candles = agenda.desks, agenda.candles
         for at in range(agenda.at, len(candles)):
-            desk = floor.asked = desks[at]
+            desk = desks[at]
             order = decide_flat(desk.strategy, desk.show(candles[at]))
             if order is not None and self._signal(at, order):
                 return True
@@ -230,12 +228,12 @@ class BacktestRunner:
 
     def _scan_many(self, session: int) -> bool:
         """``_scan`` when every candle of several symbols is asked about."""
-        agenda, floor = self._agenda, self._floor
+        agenda = self._agenda
         desks, candles = agenda.desks, agenda.candles
         for desk in self._desks:
             desk.follower = None
         for at in range(agenda.at, len(candles)):
-            desk = floor.asked = desks[at]
+            desk = desks[at]
             if (follower := desk.follower) is None:
                 follower = desk.follower = desk.follow(session, candles[at]).__next__
             order = decide_flat(desk.strategy, follower())
@@ -248,7 +246,6 @@ class BacktestRunner:
         """``_scan`` when every candle of a run's only symbol is asked about: the loop that must be quick."""
         agenda, desk = self._agenda, self._desks[0]
         candles, strategy = agenda.candles, desk.strategy
-        self._floor.asked = desk
         while agenda.at < len(candles):
             first = candles[agenda.at]
             order = None
@@ -277,15 +274,15 @@ class BacktestRunner:
         return True
 
 
-def _came_from_strategy(trace: TracebackType | None) -> bool:
-    """Whether an exception passed through a question to a strategy."""
-    asks = {decide.__file__, checked_candidates.__code__.co_filename}
+def _culprit(trace: TracebackType | None) -> tuple[Strategy, CandleView | None] | None:
+    """The strategy that an exception came out of, and the candle that it was asked about."""
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_filename in asks or code.co_name == "on_position_closed":
-            return True
+        code, names = trace.tb_frame.f_code, trace.tb_frame.f_locals
+        if code.co_filename == decide.__file__:
+            return names["rule"], names["view"]
+        if code is checked_candidates.__code__:
+            return names["strategy"], None
+        if code.co_name == "on_position_closed":
+            return names["self"], None
         trace = trace.tb_next
-    return False
-
-
-__all__ = ["BacktestRules", "BacktestRunner", "StrategyRaised"]
+    return None

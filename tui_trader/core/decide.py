@@ -49,7 +49,7 @@ def _price(value: Decimal, what: str) -> Decimal:
 
 def decide_holding(rule: Rule, view: CandleView, holding: Holding) -> MoveStop | ExitNow | None:
     """With a position: trail, then exit. Only candles that end after the entry fill count."""
-    if view.end <= holding.entry_time:
+    if not view.ends_after(holding.entry_time):
         return None
     target = rule.should_update_stop(view, holding)
     wants_out = rule.should_exit(view, holding)

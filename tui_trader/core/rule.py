@@ -39,6 +39,10 @@ class CandleView:
     now: Mapping[str, float]
     before: Mapping[str, float]
 
+    def ends_after(self, time: datetime) -> bool:
+        """Whether the candle's window ended after ``time``."""
+        return self.end > time
+
     def value(self, name: str) -> float:
         """Indicator ``name`` at this candle, NaN when it is not warm or not asked for."""
         return self.now.get(name, math.nan)
