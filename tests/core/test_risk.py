@@ -69,7 +69,7 @@ def rule(answer: Approved | RiskRefusal) -> str:
 def test_the_size_is_the_least_of_what_risk_position_and_cash_allow(
     exposure: dict[str, Decimal], limits: dict[str, Any], qty: int
 ) -> None:
-    assert review(exposure=replace(EXPOSURE, **exposure), **limits) == Approved(qty)  # type: ignore[arg-type]
+    assert review(exposure=EXPOSURE._replace(**exposure), **limits) == Approved(qty)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_without_known_volume_the_share_of_it_is_nothing() -> None:
 
 @pytest.mark.parametrize("cash", ["50.99", "0", "-1000"])
 def test_what_does_not_buy_one_share_is_refused_with_the_numbers(cash: str) -> None:
-    answer = review(exposure=replace(EXPOSURE, available_cash=D(cash)))
+    answer = review(exposure=EXPOSURE._replace(available_cash=D(cash)))
     assert answer == RiskRefusal("size", f"0 shares: 2.00 risk a share, {cash} cash available")
 
 
 def test_one_share_is_enough() -> None:
-    assert review(exposure=replace(EXPOSURE, available_cash=D(51))) == Approved(1)
+    assert review(exposure=EXPOSURE._replace(available_cash=D(51))) == Approved(1)
 
 
 def test_an_account_in_debt_gets_nothing() -> None:
-    assert rule(review(exposure=replace(EXPOSURE, equity=D(-1)))) == "size"
+    assert rule(review(exposure=EXPOSURE._replace(equity=D(-1)))) == "size"
 
 
 def test_one_r_is_the_lesser_of_the_share_of_equity_and_the_cap() -> None:
@@ -128,7 +128,7 @@ def test_no_approved_size_risks_or_costs_more_than_allowed(
     ("count", "refused"), [(4, ""), (5, "max_open_positions"), (6, "max_open_positions")]
 )
 def test_open_positions_and_working_entries_are_bounded(count: int, refused: str) -> None:
-    assert rule(review(exposure=replace(EXPOSURE, open_positions=count))) == refused
+    assert rule(review(exposure=EXPOSURE._replace(open_positions=count))) == refused
 
 
 @pytest.mark.parametrize(("count", "refused"), [(2, ""), (3, "max_entries_per_symbol_per_day")])
@@ -168,7 +168,7 @@ def test_an_order_sent_a_whole_minute_ago_no_longer_counts() -> None:
 
 @pytest.mark.parametrize(("stop", "refused"), [("49.99", ""), ("50.00", "stop_side"), ("50.01", "stop_side")])
 def test_the_stop_must_be_below_the_entry(stop: str, refused: str) -> None:
-    assert rule(review(order=replace(ORDER, stop_loss=D(stop)))) == refused
+    assert rule(review(order=ORDER._replace(stop_loss=D(stop)))) == refused
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_the_value_of_an_order_is_its_quantity_at_the_limit_price(limit: str, re
 )
 def test_gross_exposure_counts_what_is_held_ordered_and_asked_for(gross: str, refused: str) -> None:
     # 100 % of 100,000 less 12,750
-    assert rule(review(exposure=replace(EXPOSURE, gross=D(gross)))) == refused
+    assert rule(review(exposure=EXPOSURE._replace(gross=D(gross)))) == refused
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ live trading; an order here is what ``core.fills`` needs of one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from tui_trader.backtest.result import FillRecord, OrderRecord, SignalRecord, Trade, TripRecord
 from tui_trader.core.breaker import BreakerLimits, CircuitBreaker, Trip
@@ -21,8 +21,7 @@ from tui_trader.core.portfolio import ClosedTrade, Portfolio
 from tui_trader.core.risk import Approved, Exposure, RiskLimits, RiskManager
 
 
-@dataclass(frozen=True, slots=True)
-class WorkingEntry:
+class WorkingEntry(NamedTuple):
     """A buy stop-limit at work: its size, and the dollars it may cost a share."""
 
     qty: int

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal, setcontext
-from typing import Final
+from typing import Final, NamedTuple
 
 from tui_trader.backtest.account import Account
 from tui_trader.backtest.agenda import Agenda
@@ -27,8 +26,7 @@ CONTEXT: Final = Context(prec=28)
 _PATH: Final = 4  # prices of a bar
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(NamedTuple):
     """A session's number, and its moments: the end of entries, the end of positions, the close."""
 
     number: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from tui_trader.core.money import ZERO, round_down_to_tick, round_up_to_tick, to_decimal
 from tui_trader.core.rule import CandleView, Holding, Rule
@@ -14,8 +15,7 @@ class StrategyNonsense(Exception):  # noqa: N818 - says whose fault it is
     """A strategy answered with something that cannot be a price."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnterLong:
+class EnterLong(NamedTuple):
     """Buy when price reaches ``entry``, for at most ``limit``; protect at ``stop_loss``."""
 
     entry: Decimal
@@ -23,8 +23,7 @@ class EnterLong:
     stop_loss: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class MoveStop:
+class MoveStop(NamedTuple):
     price: Decimal
 
 

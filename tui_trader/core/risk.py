@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from tui_trader.core.decide import EnterLong
 from tui_trader.core.money import ZERO, plain
@@ -34,8 +35,7 @@ class RiskLimits:
     price_collar_pct: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(NamedTuple):
     """The account at the moment of a decision. Dollars.
 
     ``available_cash`` is cash less limit price × quantity of working entries; ``gross`` the positions at

@@ -15,11 +15,11 @@ from tui_trader.core.money import to_decimal
 from tui_trader.core.rule import CandleColumns, CandleView, Holding
 from tui_trader.strategies.base import Strategy, StrategyConfig
 
-
 # Two averages differ only when they do by more than this share of the close; prices of stops are rounded to a
 # millionth of a dollar. So nothing hangs on the last digits of an average, which depend on how it was summed.
 _SMA_TOLERANCE = 1e-9
 _STOP_DIGITS = 6
+_STOP_STEP = 10.0**-_STOP_DIGITS
 
 
 class SmaCrossConfig(StrategyConfig):
@@ -71,7 +71,7 @@ class SmaCross(Strategy):
         tolerance = _SMA_TOLERANCE * view.close
         if not view.now["sma_fast"] - view.now["sma_slow"] > tolerance:
             return False
-        if view.before["sma_fast"] - view.before["sma_slow"] > tolerance:
+        if not view.before["sma_fast"] - view.before["sma_slow"] <= tolerance:
             return False
         return self._stop(view) > 0
 
@@ -79,7 +79,7 @@ class SmaCross(Strategy):
         """Where the averages cross upward, in the arithmetic of ``should_long``."""
         tolerance = _SMA_TOLERANCE * candles.close
         mask = candles.value("sma_fast") - candles.value("sma_slow") > tolerance
-        mask &= ~(candles.previous("sma_fast") - candles.previous("sma_slow") > tolerance)
+        mask &= candles.previous("sma_fast") - candles.previous("sma_slow") <= tolerance
         mask[: self.required_history - 1] = False
         return mask
 
@@ -93,11 +93,17 @@ class SmaCross(Strategy):
         return entry + self.config.max_entry_slippage_r * (entry - stop_loss)
 
     def should_update_stop(self, view: CandleView, holding: Holding) -> Decimal | None:
+        level = float(holding.stop_price)
+        if self._unrounded_stop(view) < level - _STOP_STEP:  # most candles, and rounding takes its time
+            return None
         stop = self._stop(view)
-        return to_decimal(stop) if stop > float(holding.stop_price) else None
+        return to_decimal(stop) if stop > level else None
 
     def should_exit(self, view: CandleView, holding: Holding) -> bool:
         return view.now["sma_slow"] - view.now["sma_fast"] > _SMA_TOLERANCE * view.close
 
     def _stop(self, view: CandleView) -> float:
-        return round(view.close - self.config.atr_stop_multiple * view.now["atr"], _STOP_DIGITS)
+        return round(self._unrounded_stop(view), _STOP_DIGITS)
+
+    def _unrounded_stop(self, view: CandleView) -> float:
+        return view.close - self.config.atr_stop_multiple * view.now["atr"]

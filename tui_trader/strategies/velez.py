@@ -113,7 +113,7 @@ class Velez(Strategy):
         return self.stop_loss_price(view) > 0
 
     def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_]:
-        """The tests of ``should_long`` on whole columns, in the same arithmetic; the cooldown is left to it."""
+        """``should_long`` on whole columns, in the same arithmetic; the cooldown is left to it."""
         config, close = self.config, candles.close
         tolerance = _SMA_TOLERANCE * close
         mask = close > candles.open

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tui_trader.tui.backtest.form import Field
 
 
+#: As many as the pane below the form has, without its border.
+_LINES = 3
+
+
 class FormTable(LiveTable, inherit_bindings=False):
     """Fields in their own order: a table that cannot be sorted."""
 
@@ -84,10 +88,10 @@ class FormPage(Vertical):
         field = None if key is None else desk.form.field(key)
         if field is not None:
             self.about.border_title = Content(clean(field.key))
-            self.about.show(Content("\n").join(_explained(field, desk, max(1, self.about.size.height))))
+            self.about.show(Content("\n").join(_explained(field, desk)))
 
 
-def _explained(field: Field, desk: Desk, height: int) -> list[Content]:
+def _explained(field: Field, desk: Desk) -> list[Content]:
     if field.key == BARS and desk.form.bars:
         paths = [clean(os.fspath(path)) for path in desk.form.bars]
         shown = (

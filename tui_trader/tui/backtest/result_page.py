@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
@@ -14,7 +15,7 @@ from textual.widget import Widget
 from tui_trader.tui.backtest.equity_chart import EquityChart
 from tui_trader.tui.backtest.keys import PANES
 from tui_trader.tui.backtest.rows import SYMBOL_COLUMNS, TRADE_COLUMNS, symbol_rows, trade_row
-from tui_trader.tui.backtest.words import figure_lines, figures, headline, remarks
+from tui_trader.tui.backtest.words import Figure, figure_lines, figures, headline, remarks
 from tui_trader.tui.formats import signed
 from tui_trader.tui.glyphs import GlyphName, glyph_set
 from tui_trader.tui.palette import Palette
@@ -29,6 +30,26 @@ if TYPE_CHECKING:
 #: A table is no place for more; the newest are shown, and how many there are is said.
 MOST_ROWS = 10_000
 _PORTION = 250
+
+
+class FiguresPane(FactsPane):
+    """As many figures as there is room for, the most telling first."""
+
+    def __init__(self) -> None:
+        super().__init__(id="bt-figures", classes="facts")
+        self._figures: Sequence[Figure] = ()
+
+    def put(self, shown: Sequence[Figure]) -> None:
+        self._figures = shown
+        self._write()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        width, height = self.content_size
+        if self._figures and width and height:
+            self.show(figure_lines(self._figures, width, height))
 
 
 class RemarksPane(VerticalScroll, can_focus=True):
@@ -56,7 +77,7 @@ class ResultPage(Container):
         super().__init__(id="result-page", classes="page")
         self._glyphs = glyph_set(glyphs)
         self.equity = EquityChart(id="bt-equity", glyphs=glyphs)
-        self.figures = FactsPane(id="bt-figures", classes="facts")
+        self.figures = FiguresPane()
         self.trades = LiveTable(TRADE_COLUMNS, id="bt-trades", glyphs=glyphs)
         self.symbols = LiveTable(SYMBOL_COLUMNS, id="bt-symbols", glyphs=glyphs)
         self.remarks = RemarksPane()
@@ -90,8 +111,8 @@ class ResultPage(Container):
         self.remarks.lines.update(remarks(outcome))
         self.remarks.scroll_home(animate=False)
         self._rows = []
+        self.figures.put(figures(summary))
         self._make_rows(outcome, palette)
-        self.fit()
 
     def _make_rows(self, outcome: Outcome, palette: Palette) -> None:
         """Rows for the trades, a portion at a time: keys are answered in between."""
@@ -107,12 +128,6 @@ class ResultPage(Container):
             self.call_later(self._make_rows, outcome, palette)
         else:
             self._list()
-
-    def fit(self) -> None:
-        """Write as many figures as the pane has room for."""
-        if self._outcome is not None:
-            width, height = self.figures.content_size
-            self.figures.show(figure_lines(figures(self._outcome.summary), width, height))
 
     def only(self, symbol: str | None) -> None:
         """List the trades of one symbol, or of all."""

@@ -136,7 +136,6 @@ class BacktestScreen(SteeringScreen):
                 self.form.show(desk, self._palette)
             case Page.RESULT if desk.outcome is not None:
                 self.result.show(desk.outcome, self._palette)
-                self.call_after_refresh(self.result.fit)
             case Page.TRADE:
                 self.trade.show(desk)
         self._turn_to(desk.page)
@@ -224,7 +223,6 @@ class BacktestScreen(SteeringScreen):
         self.set_class(pane is not None, "-zoomed")
         for other in self.result.numbered:
             other.set_class(other is pane, "-zoom")
-        self.call_after_refresh(self.result.fit)
 
     def action_filter(self) -> None:
         """The trades of the selected symbol alone, and all again."""
