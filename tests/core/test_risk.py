@@ -216,7 +216,7 @@ def test_the_first_rule_in_the_documented_order_is_the_one_named() -> None:
         seen.append(rule(manager.review("AAPL", order, exposure, D(100), None, OPEN)))
 
     ask()
-    exposure = replace(exposure, open_positions=0)
+    exposure = exposure._replace(open_positions=0)
     ask()
     manager.start_session({"TSLA": 10})
     ask()
@@ -224,13 +224,13 @@ def test_the_first_rule_in_the_documented_order_is_the_one_named() -> None:
     ask()
     manager.limits = replace(manager.limits, max_orders_per_minute=2)
     ask()
-    order = replace(order, stop_loss=D(48))
+    order = order._replace(stop_loss=D(48))
     ask()
-    exposure = replace(exposure, available_cash=D(100_000))
+    exposure = exposure._replace(available_cash=D(100_000))
     ask()
     manager.limits = replace(manager.limits, max_order_value=D(50_000))
     ask()
-    exposure = replace(exposure, gross=D(0))
+    exposure = exposure._replace(gross=D(0))
     ask()
     assert seen == [
         "max_open_positions",
