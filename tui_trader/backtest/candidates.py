@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tui_trader.backtest.candles import Candles
 from tui_trader.backtest.desk import ArrayView
-from tui_trader.backtest.market import Candles
 from tui_trader.core.indicators import Floats
 from tui_trader.core.rule import CandleColumns
 from tui_trader.errors import UsageError

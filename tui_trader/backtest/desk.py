@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui_trader.backtest.account import WorkingEntry
-from tui_trader.backtest.market import GRACE, Candles, Column, Tape, minute_of, time_of
+from tui_trader.backtest.candles import GRACE, Candles
+from tui_trader.backtest.tape import Column, Tape, minute_of, time_of
 from tui_trader.core.events import TradeReason
 from tui_trader.core.fills import Fill, Path, WorkingOrder, match, path
 from tui_trader.core.indicators import Floats

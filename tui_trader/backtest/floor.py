@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from tui_trader.backtest.account import Account
 from tui_trader.backtest.agenda import Agenda
 from tui_trader.backtest.desk import Desk
-from tui_trader.backtest.market import moment_time, time_of
+from tui_trader.backtest.tape import moment_time, time_of
 from tui_trader.core.decide import EnterLong, ExitNow, MoveStop, decide_flat, decide_holding, decide_pending
 from tui_trader.core.events import TradeReason
 from tui_trader.core.fills import Fill, at_last_close, match

@@ -17,7 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tui_trader.backtest.market import Candles, MarketData
+from tui_trader.backtest.candles import Candles
+from tui_trader.backtest.market import MarketData
 from tui_trader.backtest.result import BacktestResult, Trade
 from tui_trader.core.calendar import NEW_YORK, Session
 from tui_trader.core.candles import INTERVALS

@@ -146,9 +146,10 @@ def _walk(options: SweepOptions, chosen: Candidates, sessions: Sequence[Session]
         return None
     found = steps(sessions, parse_walk(options.walk_forward))
     if len(found) * len(chosen.sets) > MOST_SETS:
+        asked = f"{len(found):,} steps × {len(chosen.sets):,} sets"
         raise UsageError(
-            f"--walk-forward {options.walk_forward}: {len(found):,} steps × {len(chosen.sets):,} sets; at most "
-            f"{MOST_SETS:,} backtests are run: use a longer test, or fewer sets"
+            f"--walk-forward {options.walk_forward}: {asked}; at most {MOST_SETS:,} backtests are run: "
+            "use a longer test, or fewer sets"
         )
     return found
 

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tui_trader.backtest.market import Candles, MarketData
+from tui_trader.backtest.candles import Candles
+from tui_trader.backtest.market import MarketData
 from tui_trader.backtest.metrics import metrics_of
 from tui_trader.backtest.result import BacktestResult, Trade
 from tui_trader.backtest.statements import breaker_trips, refusals, still_open, warnings, why_no_trades

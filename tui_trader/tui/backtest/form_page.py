@@ -94,10 +94,9 @@ class FormPage(Vertical):
 def _explained(field: Field, desk: Desk) -> list[Content]:
     if field.key == BARS and desk.form.bars:
         paths = [clean(os.fspath(path)) for path in desk.form.bars]
-        shown = (
-            paths if len(paths) <= height else [*paths[: height - 1], f"and {len(paths) - height + 1} more"]
-        )
-        return [Content(path) for path in shown]
+        if len(paths) > _LINES:
+            paths = [*paths[: _LINES - 1], f"and {len(paths) - _LINES + 1} more"]
+        return [Content(path) for path in paths]
     value = clean(field.text or field.shown)
     lines = [Content.assemble((value, "bold $strong"), (f"   {clean(field.bounds)}", "$muted"))]
     if field.note:
