@@ -36,7 +36,7 @@ screenshot: $(INSTALLED) ## Make docs/screen.svg and docs/screen.png from a run
 	@TEXTUAL_ANIMATIONS=none COLORTERM=truecolor $(BIN)/python docs/make_screenshot.py
 
 clean: ## Remove everything that make and the tools have made
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis snapshot_report.html
+	rm -rf .venv .bench-venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis snapshot_report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is touched last, so an install that failed is begun again.

@@ -4,7 +4,7 @@ Efficiency is time with one process over processes × time with several, of the 
 the bars, the jobs, the table. Beside it stands the same of two plain loops that share nothing, which is what
 the machine allows. Runs take turns, and figures are medians over rounds.
 
-    python benchmarks/sweep_efficiency.py [--bars 200000] [--sets 48] [--jobs 2] [--rounds 3] [--json FILE]
+    python benchmarks/sweep_efficiency.py [--bars 400000] [--sets 96] [--jobs 2] [--rounds 3] [--json FILE]
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def _seconds(commands: list[list[str]]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--bars", type=int, default=200_000)
-    parser.add_argument("--sets", type=int, default=48)
+    parser.add_argument("--bars", type=int, default=400_000)
+    parser.add_argument("--sets", type=int, default=96)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE")

@@ -84,11 +84,21 @@ def _forget_peak() -> int:
     """Resident bytes now, from which on the peak is kept anew; elsewhere than on Linux the peak so far."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
         return _peak()
+    return _told("VmRSS")
 
 
 def _peak() -> int:
     """The most resident bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    try:
+        # Not what getrusage says: there a process begins with the peak of the one that started it.
+        return _told("VmHWM")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _told(name: str) -> int:
+    """A size, in bytes, that the kernel tells of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

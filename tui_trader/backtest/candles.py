@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -131,6 +132,9 @@ def _part(
 ) -> list[NDArray[Any]]:
     """The candles of sessions ``first`` to ``last`` (excluded) as columns, in the order of ``_COLUMNS``."""
     a, b = int(tape.bounds[first]), int(tape.bounds[last])
+    lengths = closes[first:last] - opens[first:last]
+    if b - a == lengths.sum() and not (lengths % minutes).any() and not tape.late:
+        return _whole_part(tape, minutes, a, b)
     stamp = tape.minutes(a, b)
     opened = np.repeat(opens[first:last].astype(np.int32), np.diff(tape.bounds[first : last + 1]))
     gone = [bar - a for bar in lost if a <= bar < b]
@@ -162,6 +166,28 @@ def _part(
         (ends - begins).astype(np.int16),
         known,
         at_bell,
+    ]
+
+
+def _whole_part(tape: Tape, minutes: int, a: int, b: int) -> list[NDArray[Any]]:
+    """``_part`` of sessions in which no minute is missing: the same, several times faster."""
+    count = (b - a) // minutes
+
+    def rows(name: Column) -> NDArray[np.float64]:
+        return tape.column(name, a, b).reshape(count, minutes)
+
+    start = tape.minutes(a, b)[::minutes].copy()
+    high, low, volume = rows("high"), rows("low"), rows("volume")
+    return [
+        start,
+        rows("open")[:, 0].copy(),
+        functools.reduce(np.maximum, high.T),
+        functools.reduce(np.minimum, low.T),
+        rows("close")[:, -1].copy(),
+        functools.reduce(np.add, volume.T).astype(np.float64),
+        np.full(count, minutes, dtype=np.int16),
+        (start + np.int32(minutes)) * np.int32(2),
+        np.zeros(count, dtype=bool),
     ]
 
 

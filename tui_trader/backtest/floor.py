@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Context, Decimal, setcontext
+from decimal import Context, Decimal, getcontext, setcontext
 from typing import Final, NamedTuple
 
 from tui_trader.backtest.account import Account
@@ -24,6 +24,13 @@ from tui_trader.core.rule import Holding
 #: What our own sums are done in, whatever a strategy does to the context it is called in.
 CONTEXT: Final = Context(prec=28)
 _PATH: Final = 4  # prices of a bar
+
+
+def own_arithmetic() -> None:
+    """Go on in ``CONTEXT``: a strategy may have changed the precision, which is not for our sums."""
+    now = getcontext()
+    if now.prec != CONTEXT.prec or now.rounding != CONTEXT.rounding or now.Emax != CONTEXT.Emax:
+        setcontext(CONTEXT.copy())
 
 
 class Hours(NamedTuple):
@@ -102,7 +109,7 @@ class Floor:
 
     def signal(self, desk: Desk, candle: int, order: EnterLong, moment: int) -> None:
         """A strategy wants to enter: the risk rules have the word, then the entry works."""
-        setcontext(CONTEXT.copy())
+        own_arithmetic()
         session = self._hours.number
         entry = self._account.review(
             desk.symbol,
@@ -186,7 +193,7 @@ class Floor:
         lows, closes, delivered = desk.lows, desk.closes, desk.delivered
         stop, qty, cash, floor = desk.stop_level, desk.qty, account.cash, account.loss_floor
         add_time, add_value = self.curve_time.append, self.curve_value.append
-        bar, bars, rode = desk.bar, desk.bars, False
+        bar, bars, session, rode = desk.bar, desk.bars, self._hours.number, False
         while True:
             known = desk.next_close
             until = known if known < limit else limit - 1
@@ -204,7 +211,7 @@ class Floor:
             rode = True
             candle = desk.candle
             decision = decide_holding(strategy, desk.show(candle), holding)
-            desk.await_candle(self._hours.number, candle + 1)
+            desk.await_candle(session, candle + 1)
             if decision is None:
                 continue
             if isinstance(decision, MoveStop):
@@ -229,8 +236,7 @@ class Floor:
 
     def _instant(self, moment: int) -> None:
         fills = len(self._account.fills)
-        if not moment & 1:
-            self._deliver(moment)
+        marked = not moment & 1 and self._deliver(moment)
         self._decide(moment)
         for desk in self.live:
             if desk.expiry == moment:
@@ -238,7 +244,7 @@ class Floor:
         while self._timers and self._timers[0] == moment:
             self._timers.pop(0)
             self._timer(moment)
-        self._end_instant(moment, traded=len(self._account.fills) > fills)
+        self._end_instant(moment, changed=marked or len(self._account.fills) > fills)
 
     def _timer(self, moment: int) -> None:
         match len(self._timers):
@@ -251,22 +257,24 @@ class Floor:
             case _:
                 self._ring_bell(moment)
 
-    def _end_instant(self, moment: int, *, traded: bool) -> None:
-        if traded or any(desk.qty for desk in self.live):
+    def _end_instant(self, moment: int, *, changed: bool) -> None:
+        if changed:
             equity = self._equity()
             if equity <= self._account.loss_floor:
-                setcontext(CONTEXT.copy())
+                own_arithmetic()
                 if self._account.check(moment_time(moment)):
                     self._cancel_entries(moment)
-            if not moment & 1:
-                self._add_point(moment, equity)
+            self._add_point(moment, equity)
         if not all(desk.live for desk in self.live):
             self.live = [desk for desk in self.live if desk.live]
 
     # ---- bars ------------------------------------------------------------------------------------
 
-    def _deliver(self, moment: int) -> None:
-        """Match the bars delivered now: first those that had been withheld, then every symbol's newest."""
+    def _deliver(self, moment: int) -> bool:
+        """Match the bars delivered now: first those that had been withheld, then every symbol's newest.
+
+        Whether a position has a new price.
+        """
         account, first = self._account, self._first_bar
         if first is not None and moment > 2 * first:
             self._first_bar = first = None
@@ -290,6 +298,7 @@ class Floor:
         if first is not None and moment == 2 * first:
             self._first_bar = None
             account.first_delivery()
+        return any(desk.qty for desk in due)
 
     def _match(self, bars: Sequence[tuple[Desk, int]], moment: int) -> None:
         """Fills of these bars A–Z, then what the rest of their paths does to the stops that answered them."""
@@ -297,7 +306,7 @@ class Floor:
         fills = [(desk, bar, fill) for desk, bar in bars if (fill := desk.touch(bar, ticks)) is not None]
         if not fills:
             return
-        setcontext(CONTEXT.copy())
+        own_arithmetic()
         now = moment_time(moment)
         for desk, _, _ in fills:
             desk.entry = None  # filled already, should the breaker trip meanwhile
@@ -339,7 +348,7 @@ class Floor:
         tripped = self._account.sold(desk.symbol, role, price, time_of(stamp), reason, seen, now)
         desk.flat(stamp)
         desk.strategy.on_position_closed()
-        setcontext(CONTEXT.copy())
+        own_arithmetic()
         if tripped:
             self._cancel_entries(2 * (int(now.timestamp()) // 60))
 
@@ -393,7 +402,7 @@ class Floor:
         holding = desk.holding
         if holding is None:
             raise RuntimeError(f"{desk.symbol}: a stop of no position")  # a bug of ours
-        setcontext(CONTEXT.copy())
+        own_arithmetic()
         self._account.moved(moment_time(moment), desk.symbol, desk.qty, price)
         desk.protect(price)
         desk.holding = moved = Holding(holding.qty, holding.avg_entry_price, holding.entry_time, price)
@@ -403,7 +412,7 @@ class Floor:
         """The stop off, and a sale at market on; while one works, the first reason stays."""
         if desk.exit_reason is not None or desk.holding is None:
             return
-        setcontext(CONTEXT.copy())
+        own_arithmetic()
         now, account = moment_time(moment), self._account
         account.cancelled(now, desk.symbol, Role.STOP, desk.qty, desk.holding.stop_price)
         account.placed(now, desk.symbol, Role.EXIT, desk.qty)

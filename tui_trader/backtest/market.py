@@ -27,8 +27,6 @@ from tui_trader.venues.replay.bars_file import BarTable
 
 # A little stricter than ``BarFilter``, which has the last word.
 _STRICTER: Final = 1.0 - 1e-6
-#: Bars are looked at so many at a time.
-_AT_ONCE: Final = 1 << 17
 
 
 class MarketData:
@@ -143,24 +141,30 @@ class MarketData:
 
     def _doubtful(self, tape: Tape) -> frozenset[int]:
         """Sessions whose bars jump, in the session or into it."""
-        found: set[int] = set()
-        openings = np.unique(tape.bounds[:-1][np.diff(tape.bounds) > 0])[1:]
-        for first in range(0, len(tape) - 1, _AT_ONCE):
-            last = min(first + _AT_ONCE + 1, len(tape))
-            close = tape.column("close", first, last)
-            before = close[:-1]
-            reach = before * (self._max_jump / 100.0 * _STRICTER)
-            jumps = tape.column("high", first, last)[1:] - before > reach
-            jumps |= before - tape.column("low", first, last)[1:] > reach
-            # A night may move a price as far as it likes, but for a split.
-            nights = openings[np.searchsorted(openings, first + 1) : np.searchsorted(openings, last)] - first
-            jumps[nights - 1] = False
-            was, opened = close[nights - 1], tape.column("open", first, last)[nights]
-            for at in np.flatnonzero((opened > 1.9 * was) | (opened < 0.53 * was)).tolist():
-                jumps[nights[at] - 1] = split_ratio(float(was[at]), float(opened[at])) is not None
-            bars = np.flatnonzero(jumps) + 1 + first
-            found.update((np.searchsorted(tape.bounds, bars, side="right") - 1).tolist())
+        with_bars = np.flatnonzero(np.diff(tape.bounds))
+        if not len(with_bars):
+            return frozenset()
+        firsts, lasts = tape.bounds[with_bars], tape.bounds[with_bars + 1] - 1
+        high, low = tape.column("high", 0, len(tape)), tape.column("low", 0, len(tape))
+        highest, lowest = np.maximum.reduceat(high, firsts), np.minimum.reduceat(low, firsts)
+        # In a session whose whole range is less than a jump there is none.
+        wide = highest - lowest > lowest * (self._max_jump / 100.0 * _STRICTER)
+        found = {int(number) for number in with_bars[wide] if self._jumps(tape, int(number))}
+        before = tape.column("close", 0, len(tape))[lasts[:-1]]
+        opened = tape.column("open", 0, len(tape))[firsts[1:]]
+        for at in np.flatnonzero((opened > 1.9 * before) | (opened < 0.53 * before)).tolist():
+            if split_ratio(float(before[at]), float(opened[at])) is not None:
+                found.add(int(with_bars[at + 1]))
         return frozenset(found)
+
+    def _jumps(self, tape: Tape, session: int) -> bool:
+        """Whether a bar of ``session`` reaches further from the close before it than is believed at once."""
+        first, last = int(tape.bounds[session]), int(tape.bounds[session + 1])
+        before = tape.column("close", first, last)[:-1]
+        reach = before * (self._max_jump / 100.0 * _STRICTER)
+        up = tape.column("high", first, last)[1:] - before > reach
+        down = before - tape.column("low", first, last)[1:] > reach
+        return bool((up | down).any())
 
     def _judged(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from tui_trader.core.money import ZERO, round_down_to_tick, round_up_to_tick, to_decimal
+from tui_trader.core.money import ZERO, round_down_to_tick, round_up_to_tick
 from tui_trader.core.rule import CandleView, Holding, Rule
 
 
@@ -54,7 +54,7 @@ def decide_holding(rule: Rule, view: CandleView, holding: Holding) -> MoveStop |
     wants_out = rule.should_exit(view, holding)
     if target is not None:
         target = round_down_to_tick(_price(target, "a stop"))
-        if target >= to_decimal(view.close):
+        if float(target) >= view.close:
             return ExitNow()
     if wants_out:
         return ExitNow()

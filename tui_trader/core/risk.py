@@ -81,8 +81,8 @@ class RiskManager:
         self._entries[symbol] = self._entries.get(symbol, 0) + 1
 
     def orders_last_minute(self, now: datetime) -> int:
-        sent = self._sent
-        while sent and sent[0] <= now - _MINUTE:
+        sent, before = self._sent, now - _MINUTE
+        while sent and sent[0] <= before:
             sent.popleft()
         return len(sent)
 
