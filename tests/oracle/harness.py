@@ -1,4 +1,4 @@
-"""Runs the same bars through the engine and through the oracle, and says where the two differ."""
+"""Runs the same bars through the engine and through the oracle, and says where two runs differ."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.oracle import oracle
-from tui_trader.core.bars import Bar
+from tui_trader.core.bars import MINUTE, Bar
 from tui_trader.core.breaker import BreakerLimits
 from tui_trader.core.calendar import Session
 from tui_trader.core.events import (
@@ -48,12 +49,14 @@ from tui_trader.venues.exchange.store import ExchangeStore
 from tui_trader.venues.exchange.venue import SimulatedExchange
 from tui_trader.venues.replay.bars_file import BarTable
 from tui_trader.venues.replay.feed import ReplayFeed
+from tui_trader.venues.sim.market import SimMarket
 
 CALENDAR = NyseCalendar()
+RECORDING = Path(__file__).parents[3] / "shared/data/us_equities_1min_2013-10-04_2013-10-11.csv.gz"
 _SHOWN = 6
 #: What the oracle calls the engine's breaker rules and its reasons to refuse a bar.
-_BREAKER = {"max_daily_loss_pct": "daily_loss", "consecutive_loss_pause": "consecutive_losses"}
-_REASONS = {
+BREAKER_RULES = {"max_daily_loss_pct": "daily_loss", "consecutive_loss_pause": "consecutive_losses"}
+REFUSAL_REASONS = {
     "a value is not finite": "not finite",
     "a price is not positive": "not positive",
     "high and low do not contain open and close": "high/low inconsistent",
@@ -91,6 +94,10 @@ class Case:
         """All but the bars, of which there are thousands."""
         told = (f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name != "bars")
         return f"Case({len(self.bars)} bars, {', '.join(told)})"
+
+
+#: Makes the strategies of a case, one a symbol, for one run.
+Strategies = Callable[[Case], Sequence[Strategy]]
 
 
 def differences(case: Case) -> str:
@@ -145,6 +152,26 @@ class UncheckedFeed(ReplayFeed):
         return frozenset(self.symbols)
 
 
+def recorded_bars(symbols: Sequence[str]) -> list[Bar]:
+    """The bars of ``RECORDING``, which must be there."""
+    bars = oracle.read_bars([str(RECORDING)], list(symbols))
+    return [Bar(b.symbol, b.timestamp, b.open, b.high, b.low, b.close, int(b.volume)) for b in bars]
+
+
+def simulated_bars(symbols: Sequence[str], seed: int, sessions: Sequence[Session]) -> list[Bar]:
+    """What the built-in market would trade in ``sessions``."""
+    market = SimMarket(symbols, seed)
+    bars: list[Bar] = []
+    for number, session in enumerate(sessions):
+        made = market.session_bars(number, session)
+        columns = (made.open, made.high, made.low, made.close, made.volume, made.present)
+        for symbol, *rows in zip(made.symbols, *(column.tolist() for column in columns), strict=True):
+            for minute, (o, h, low, c, volume, there) in enumerate(zip(*rows, strict=True)):
+                if there:
+                    bars.append(Bar(symbol, session.open + minute * MINUTE, o, h, low, c, volume))
+    return bars
+
+
 def _in_order(bars: Sequence[Bar]) -> list[Bar]:
     return sorted(bars, key=lambda bar: (bar.timestamp, bar.symbol))
 
@@ -184,28 +211,41 @@ def feed_of(case: Case) -> ReplayFeed:
     return UncheckedFeed(table_of(list(possible.values())), case)
 
 
+def risk_limits(case: Case) -> RiskLimits:
+    risk = case.risk
+    return RiskLimits(
+        risk.max_risk_per_trade_pct, risk.max_risk_per_trade, risk.max_position_pct, risk.max_open_positions,
+        risk.max_gross_exposure_pct, risk.max_order_value, risk.max_entries_per_symbol_per_day,
+        risk.max_entries_per_day, risk.max_volume_pct, risk.max_orders_per_minute, risk.price_collar_pct,
+    )  # fmt: skip
+
+
+def breaker_limits(case: Case) -> BreakerLimits:
+    risk = case.risk
+    return BreakerLimits(risk.max_daily_loss_pct, risk.consecutive_loss_pause, risk.consecutive_loss_min_r)
+
+
+def session_rules(case: Case) -> SessionRules:
+    return SessionRules(case.session.no_entries_before_close_min, case.session.flatten_before_close_min)
+
+
 def engine_config(case: Case, last_session: date) -> EngineConfig:
-    risk, session = case.risk, case.session
     return EngineConfig(
-        RiskLimits(
-            risk.max_risk_per_trade_pct, risk.max_risk_per_trade, risk.max_position_pct,
-            risk.max_open_positions, risk.max_gross_exposure_pct, risk.max_order_value,
-            risk.max_entries_per_symbol_per_day, risk.max_entries_per_day, risk.max_volume_pct,
-            risk.max_orders_per_minute, risk.price_collar_pct,
-        ),
-        BreakerLimits(risk.max_daily_loss_pct, risk.consecutive_loss_pause, risk.consecutive_loss_min_r),
-        SessionRules(session.no_entries_before_close_min, session.flatten_before_close_min),
-        float(risk.max_bar_jump_pct),
+        risk_limits(case),
+        breaker_limits(case),
+        session_rules(case),
+        float(case.risk.max_bar_jump_pct),
         warmup=case.warm,
         last_session=last_session,
         skip_nights=True,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
 class EngineRun:
     engine: TradingEngine
     events: Sequence[Published]
+    splits: Sequence[tuple[str, datetime]]  # symbol, and the instant at which the split was seen
 
     def of(self, kind: type[E]) -> Iterator[tuple[datetime, E]]:
         """The events of one kind, each with its time."""
@@ -220,7 +260,7 @@ def velez_of(case: Case) -> list[Strategy]:
     return [Velez(symbol, config) for symbol in sorted(case.symbols)]
 
 
-def run_engine(case: Case, strategies: Callable[[Case], Sequence[Strategy]] = velez_of) -> EngineRun:
+def run_engine(case: Case, strategies: Strategies = velez_of) -> EngineRun:
     """The production engine and exchange over the case's bars, in virtual time."""
     feed = feed_of(case)
     inbox = Inbox()
@@ -237,6 +277,8 @@ def run_engine(case: Case, strategies: Callable[[Case], Sequence[Strategy]] = ve
         list(strategies(case)),
         exchange.broker, exchange, CALENDAR, clock, NoMemory(), bus,
     )  # fmt: skip
+    splits: list[tuple[str, datetime]] = []
+    engine.market.split_seen = lambda desk: splits.append((desk.symbol, clock.now()))
     stepper = Stepper(engine, exchange, inbox, clock, AcceleratedClock(clock.now(), None))
     stepper.start()
     while not engine.stopped:
@@ -247,7 +289,7 @@ def run_engine(case: Case, strategies: Callable[[Case], Sequence[Strategy]] = ve
         else:
             stepper.step(time)
     exchange.finish(clean=True)
-    return EngineRun(engine, events)
+    return EngineRun(engine, events, splits)
 
 
 def engine_story(run: EngineRun) -> Story:
@@ -258,7 +300,7 @@ def engine_story(run: EngineRun) -> Story:
             if e.component != "warmup" and not e.message.startswith("still open one minute before the close")
         ],
         "rejected": [
-            (time, bar.symbol, bar.timestamp, _REASONS.get(bar.reason, bar.reason))
+            (time, bar.symbol, bar.timestamp, REFUSAL_REASONS.get(bar.reason, bar.reason))
             for time, bar in run.of(BarRejected)
         ],
         "adjusted": [
@@ -270,7 +312,7 @@ def engine_story(run: EngineRun) -> Story:
             for _, c in run.of(CandleClosed)
         ],
         "signals": list(_signals(run)),
-        "orders": sorted(_orders(run), key=_by_time_and_symbol),
+        "orders": sorted(_orders(run), key=by_time_and_symbol),
         "fills": [
             (f.timestamp, f.symbol, str(f.side), f.qty, f.price) for _, f in run.of(OrderFilled)
         ],
@@ -278,7 +320,7 @@ def engine_story(run: EngineRun) -> Story:
             (t.symbol, t.qty, t.entry_time, t.entry_price, t.exit_time, t.exit_price, t.pnl, str(t.reason))
             for _, t in run.of(TradeClosed)
         ],
-        "breaker": [(time, _BREAKER[trip.rule]) for time, trip in run.of(CircuitBreakerTripped)],
+        "breaker": [(time, BREAKER_RULES[trip.rule]) for time, trip in run.of(CircuitBreakerTripped)],
         "end": [(run.engine.exit_code, run.engine.portfolio.equity())],
     }  # fmt: skip
 
@@ -314,7 +356,7 @@ def _orders(run: EngineRun) -> Iterator[Line]:
                 yield *about, str(order.state), order.qty, order.reason, None
 
 
-def _by_time_and_symbol(line: Line) -> tuple[datetime, str, str, str]:
+def by_time_and_symbol(line: Line) -> tuple[datetime, str, str, str]:
     return line[0], line[1], line[2], line[3]
 
 
@@ -353,7 +395,7 @@ def oracle_story(case: Case) -> Story:
              Decimal(s["stop_price"]), s["rejected"])
             for s in told["signals"]
         ],
-        "orders": sorted((_oracle_order(o) for o in told["orders"]), key=_by_time_and_symbol),
+        "orders": sorted((_oracle_order(o) for o in told["orders"]), key=by_time_and_symbol),
         "fills": [
             (_time(f["stamp"]), f["symbol"], f["side"], f["qty"], Decimal(f["price"])) for f in told["fills"]
         ],
@@ -395,27 +437,28 @@ def _number(value: float | None) -> float:
 # ---- the difference ----------------------------------------------------------------------------------
 
 
-def compare(engine: Story, reference: Story) -> str:
-    """The first lines of each kind in which the stories differ, and what came just before."""
+def compare(story: Story, reference: Story, names: tuple[str, str] = ("engine", "oracle")) -> str:
+    """The first lines of each kind of ``reference`` in which the two differ, and what came just before."""
+    us, them = names
     parts = []
     for kind, theirs in reference.items():
-        ours = engine[kind]
+        ours = story[kind]
         wrong = [
             n for n in range(max(len(ours), len(theirs))) if not _same(ours[n : n + 1], theirs[n : n + 1])
         ]
         if wrong:
-            parts.append(f"{kind}: {len(ours)} by the engine, {len(theirs)} by the oracle")
+            parts.append(f"{kind}: {len(ours)} by the {us}, {len(theirs)} by the {them}")
             first = wrong[0]
             parts += [f"      both: {_text(line)}" for line in ours[max(0, first - 2) : first]]
             for number in wrong[:_SHOWN]:
-                parts += [f"  #{number} engine: {_text(line)}" for line in ours[number : number + 1]]
-                parts += [f"  #{number} oracle: {_text(line)}" for line in theirs[number : number + 1]]
+                parts += [f"  #{number} {us}: {_text(line)}" for line in ours[number : number + 1]]
+                parts += [f"  #{number} {them}: {_text(line)}" for line in theirs[number : number + 1]]
     return "\n".join(parts)
 
 
 def _same(ours: Sequence[Line], theirs: Sequence[Line]) -> bool:
     return len(ours) == len(theirs) and all(
-        len(one) == len(other) and all(map(_equal, one, other))
+        one == other or (len(one) == len(other) and all(map(_equal, one, other)))
         for one, other in zip(ours, theirs, strict=True)
     )
 

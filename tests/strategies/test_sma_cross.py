@@ -6,10 +6,14 @@ import math
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.core.making import OPEN, view
+from tests.strategies.columns import PRICES, Row, columns_of, views_of
 from tui_trader.core.rule import CandleView, Holding
 from tui_trader.strategies.sma_cross import SmaCross, SmaCrossConfig
 
@@ -83,3 +87,36 @@ def test_it_leaves_when_the_averages_cross_back() -> None:
 def test_the_fast_average_must_be_the_faster() -> None:
     with pytest.raises(ValidationError, match=r"sma_fast \(30\) must be less than sma_slow \(30\)"):
         SmaCrossConfig(sma_fast=30)
+
+
+# ---- candidates ----------------------------------------------------------------------------------------
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> Row:
+    """A candle whose averages are equal, apart by exactly the tolerance, or a little more or less."""
+    open_, high, low, close = draw(PRICES)
+    spread = draw(st.sampled_from((0.0, 1e-9 * close, 1e-9 * close, 0.01)))
+    spread += draw(st.sampled_from((0.0, 0.0, 1e-13, -1e-13)))
+    slow = draw(st.sampled_from((10.0, 0.0)))  # what is added to 0 stays exact
+    fast = slow + draw(st.sampled_from((spread, -spread)))
+    return Row(open_, high, low, close, {"sma_fast": fast, "sma_slow": slow, "atr": 0.5})
+
+
+@given(candles=st.lists(rows(), min_size=1, max_size=30), unknown=st.integers(0, 8))
+def test_candidates_are_the_candles_that_should_long_takes(candles: list[Row], unknown: int) -> None:
+    """Prices leave room for a stop."""
+    made = rule(sma_fast=3, sma_slow=8, atr_period=5)
+    nothing = dict.fromkeys(("sma_fast", "sma_slow", "atr"), math.nan)
+    history = [Row(10.0, 10.5, 10.0, 10.5, nothing)] * unknown + candles
+    mask = made.entry_candidates(columns_of(history))
+    assert mask.tolist() == [made.should_long(shown) for shown in views_of(history)]
+
+
+def test_a_cross_is_a_candidate() -> None:
+    """So that the equality above is not one of masks that are empty."""
+    below = Row(10.0, 10.5, 10.0, 10.5, {"sma_fast": 9.9, "sma_slow": 10.0, "atr": 0.5})
+    above = below._replace(now={**below.now, "sma_fast": 10.1})
+    made = rule(sma_fast=3, sma_slow=8, atr_period=5)
+    mask = made.entry_candidates(columns_of([below, above] * 3 + [below] * 2 + [above, above, below, above]))
+    assert np.flatnonzero(mask).tolist() == [8, 11], "the first after a whole history, then each cross"

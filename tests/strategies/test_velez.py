@@ -6,10 +6,14 @@ import math
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.core.making import OPEN, view
+from tests.strategies.columns import PRICES, Row, columns_of, views_of
 from tui_trader.core.indicators import Indicator
 from tui_trader.core.rule import CandleView, Holding
 from tui_trader.strategies.velez import Velez, VelezConfig, body_pct
@@ -348,3 +352,44 @@ def test_what_a_velez_asks_of_the_engine() -> None:
     assert rule.indicators == {"sma_fast": Indicator("sma", 10), "sma_slow": Indicator("sma", 150)}
     assert (rule.required_history, rule.force_close_eod, rule.name) == (151, True, "velez")
     assert not rule.should_short(signal())
+
+
+# ---- candidates ----------------------------------------------------------------------------------------
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> Row:
+    """A candle whose averages are apart by exactly a threshold, a little more or a little less."""
+    open_, high, low, close = draw(PRICES)
+    slow = draw(st.sampled_from((10.0, 10.003, 0.0)))  # what is added to 0 stays exact
+    at = draw(
+        st.sampled_from((0.0, 1e-9, 0.005, 0.005, 0.02, 0.05))
+    )  # what share of the close they are apart
+    nudge = draw(st.sampled_from((0.0, 0.0, 1e-13, -1e-13, 5e-10, 5e-9, -5e-9, 2e-8, -2e-8)))
+    sign = draw(st.sampled_from((1.0, 1.0, -1.0)))
+    return Row(open_, high, low, close, {"sma_fast": slow + sign * (at + nudge) * close, "sma_slow": slow})
+
+
+@given(
+    candles=st.lists(rows(), min_size=1, max_size=12),
+    tightness=st.sampled_from((0.5, 2.0, 5.0)),
+    strong=st.sampled_from((30, 50, 80)),
+)
+def test_candidates_are_the_candles_that_should_long_takes(
+    candles: list[Row], tightness: float, strong: float
+) -> None:
+    """Before any trade; prices leave room for a stop."""
+    rule = velez(sma_slow=100, tightness_threshold_pct=tightness, strong_candle_body_pct=strong)
+    unknown = Row(10.0, 10.5, 10.0, 10.5, {"sma_fast": math.nan, "sma_slow": math.nan})
+    early = [unknown] * 3 + (candles * 96)[:96]
+    history = [*early, *candles, *candles]
+    mask = rule.entry_candidates(columns_of(history))
+    assert mask.tolist() == [rule.should_long(shown) for shown in views_of(history)]
+
+
+def test_a_signal_is_a_candidate() -> None:
+    """So that the equality above is not one of masks that are empty."""
+    before = Row(99.2, 100.0, 99.0, 100.0, {"sma_fast": 98.5, "sma_slow": 98.0})
+    strong = before._replace(now={"sma_fast": 99.0, "sma_slow": 98.0})
+    mask = velez(sma_slow=100).entry_candidates(columns_of([before] * 100 + [strong, strong]))
+    assert np.flatnonzero(mask).tolist() == [100], "the first after a whole history, parting just then"

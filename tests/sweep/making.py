@@ -1,4 +1,4 @@
-"""Bars and a strategy for sweeps: random walks over real sessions, and a rule that does what it is told to."""
+"""Bars and a strategy for sweeps: random walks over real sessions, and a rule that does as it is told."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = '{"candle_interval_minutes":2,"sma_fast":5,"sma_slow":20}'
 
 #: SMA cross with a ``number`` that decides nothing. PROBE in the environment says what happens in the
 #: backtest of one number; PROBE_LOG takes a line for each backtest that is begun.
-PROBE = '''
+PROBE = """
 import os, signal
 from tui_trader.strategies.sma_cross import SmaCross, SmaCrossConfig
 
@@ -69,7 +69,7 @@ class Probe(SmaCross):
                 self.fifo.write(b"x")
                 while True:
                     signal.pause()
-'''
+"""
 
 
 def bars(days: Sequence[Session] = DAYS, symbols: Sequence[str] = ("AAA", "BBB"), seed: int = 1) -> BarTable:
@@ -123,7 +123,9 @@ def made(metric: str = "sharpe", value: float | None = 1.0, trades: int = 10, er
     return JobResult(figures, Decimal("100000.00"))
 
 
-def user_strategy(home: Path, monkeypatch: pytest.MonkeyPatch, text: str = PROBE, name: str = "probe") -> Path:
+def user_strategy(
+    home: Path, monkeypatch: pytest.MonkeyPatch, text: str = PROBE, name: str = "probe"
+) -> Path:
     """``text`` as a strategy in the configuration folder, which becomes one below ``home``."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
     folder = home / "tui-trader" / "strategies"

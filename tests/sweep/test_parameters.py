@@ -111,7 +111,35 @@ class Thirsty(SmaCross):
 """
     user_strategy(tmp_path, monkeypatch, text, "thirsty")
     message = failure("candle_interval_minutes=2,3", strategy="thirsty")
-    assert message.startswith("--set candle_interval_minutes=3: strategy thirsty cannot be used: candles of 3")
+    assert message.startswith(
+        "--set candle_interval_minutes=3: strategy thirsty cannot be used: candles of 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("1 / 0", "--set period=1: ZeroDivisionError: division by zero"),
+        ("return value * 2", "--set period=1: strategy odd: its parameters change when written as JSON"),
+    ],
+)
+def test_what_is_odd_about_a_strategys_own_parameters_is_told_at_once(
+    body: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"""
+from pydantic import field_validator
+from tui_trader.strategies.sma_cross import SmaCross, SmaCrossConfig
+class OddConfig(SmaCrossConfig):
+    period: int
+    @field_validator("period")
+    @classmethod
+    def _odd(cls, value):
+        {body}
+class Odd(SmaCross):
+    config_type = OddConfig
+"""
+    user_strategy(tmp_path, monkeypatch, text, "odd")
+    assert failure("period=1", strategy="odd") == words
 
 
 def test_a_parameter_without_a_default_may_come_from_the_grid(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from tui_trader.engine.handle import EngineHandle, PositionsPolicy
-    from tui_trader.tui.backtest.desk import Desk, OpenWorker
+    from tui_trader.tui.backtest.study import OpenWorker, Study
     from tui_trader.tui.link import EngineLink
 
 _FLUSHES_A_SECOND = 4.0
@@ -77,7 +77,7 @@ class TraderApp(App[None]):
         self._start_engine = start_engine
         self._flushes_a_second = flushes_a_second
         self._open_worker = open_worker
-        self._desk: Desk | None = None
+        self._study: Study | None = None
         self._ui_loop: asyncio.AbstractEventLoop | None = None
         self._theme_set = ThemeSet((), ())
         theme = first_theme(self.settings.theme, self.settings.themes_folder, self.settings.swap_colours)
@@ -259,18 +259,18 @@ class TraderApp(App[None]):
     # ---- backtests -------------------------------------------------------------------------------------
 
     @property
-    def desk(self) -> Desk:
+    def study(self) -> Study:
         """What the backtest screen is about; it stays as it was left."""
-        if self._desk is None:
+        if self._study is None:
             from tui_trader.backtest.worker.client import WorkerClient
-            from tui_trader.tui.backtest.desk import Desk
             from tui_trader.tui.backtest.recent import RecentBars
+            from tui_trader.tui.backtest.study import Study
 
             recent = RecentBars(self.settings.recent_bars)
             opener = self._open_worker or WorkerClient
-            self._desk = Desk(self.settings.backtest, opener, self._hand_over, recent)
-            self._desk.on_end = self._backtest_ended
-        return self._desk
+            self._study = Study(self.settings.backtest, opener, self._hand_over, recent)
+            self._study.on_end = self._backtest_ended
+        return self._study
 
     def _backtest_ended(self, text: str) -> None:
         """Tell whoever has gone back to trading meanwhile."""
@@ -288,11 +288,11 @@ class TraderApp(App[None]):
     def open_backtest(self) -> None:
         from tui_trader.tui.screens.backtest import BacktestScreen  # not before the first paint
 
-        self.push_screen(BacktestScreen(self.settings, self.desk))
+        self.push_screen(BacktestScreen(self.settings, self.study))
 
     def on_unmount(self) -> None:
-        if self._desk is not None:
-            self._desk.close()
+        if self._study is not None:
+            self._study.close()
 
     # ---- looks -----------------------------------------------------------------------------------------
 

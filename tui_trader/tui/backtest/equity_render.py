@@ -71,7 +71,7 @@ def render_equity(picture: EquityPicture, width: int, height: int) -> EquityDraw
     plot = _area(columns, cash, scale, rows, picture)
     labels = _labels(columns[-1].value, cash, scale, rows, axis_width, picture.glyphs)
     if fall_rows:
-        deepest = min((column.fall for column in columns if column.fall < 0), default=0.0)
+        deepest = min((column.fall for column in columns if _drawable(column.fall)), default=0.0)
         labels[rows] = (f"fall {percent(deepest * 100, 1)}".rjust(axis_width)[-axis_width:], "axis")
         plot += _falls(columns, deepest, fall_rows, picture.glyphs)
     plot.append(_dates(columns, picture, plot_width))
@@ -121,9 +121,10 @@ def _area(
     glyphs = picture.glyphs
     cells = [[" "] * len(columns) for _ in range(rows)]
     tones: list[list[Tone]] = [["plain"] * len(columns) for _ in range(rows)]
-    line = scale.half_row(cash, rows) // 2
-    cells[line] = [glyphs.entry_line] * len(columns)
-    tones[line] = ["axis"] * len(columns)
+    if _drawable(cash):
+        line = scale.half_row(cash, rows) // 2
+        cells[line] = [glyphs.entry_line] * len(columns)
+        tones[line] = ["axis"] * len(columns)
     marked = _marked(columns, picture.mark)
     if marked is not None:
         for row in range(rows):
@@ -151,7 +152,7 @@ def _falls(columns: Sequence[Column], deepest: float, rows: int, glyphs: GlyphSe
     cells = [[" "] * len(columns) for _ in range(rows)]
     tones: list[list[Tone]] = [["plain"] * len(columns) for _ in range(rows)]
     for x, column in enumerate(columns):
-        if not column.fall < 0:
+        if not -_BOUND < column.fall < 0:
             continue
         filled = max(1, min(rows * steps, round(column.fall / deepest * rows * steps)))
         for row in range(rows - 1, rows - 1 - math.ceil(filled / steps), -1):

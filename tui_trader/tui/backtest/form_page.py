@@ -19,8 +19,8 @@ from tui_trader.tui.widgets.live_table import LiveTable
 from tui_trader.tui.widgets.plain_text import clean
 
 if TYPE_CHECKING:
-    from tui_trader.tui.backtest.desk import Desk
     from tui_trader.tui.backtest.form import Field
+    from tui_trader.tui.backtest.study import Study
 
 
 #: As many as the pane below the form has, without its border.
@@ -75,25 +75,25 @@ class FormPage(Vertical):
         yield self.table
         yield self.about
 
-    def show(self, desk: Desk, palette: Palette) -> None:
+    def show(self, study: Study, palette: Palette) -> None:
         """Bring the form up to date."""
-        fields = desk.form.fields()
+        fields = study.form.fields()
         self.table.update_rows([field_row(field, palette) for field in fields])
         self.table.set_note("Enter changes, r runs")
-        self.explain(desk)
+        self.explain(study)
 
-    def explain(self, desk: Desk) -> None:
+    def explain(self, study: Study) -> None:
         """Say what the selected field is about."""
         key = self.table.selected_key
-        field = None if key is None else desk.form.field(key)
+        field = None if key is None else study.form.field(key)
         if field is not None:
             self.about.border_title = Content(clean(field.key))
-            self.about.show(Content("\n").join(_explained(field, desk)))
+            self.about.show(Content("\n").join(_explained(field, study)))
 
 
-def _explained(field: Field, desk: Desk) -> list[Content]:
-    if field.key == BARS and desk.form.bars:
-        paths = [clean(os.fspath(path)) for path in desk.form.bars]
+def _explained(field: Field, study: Study) -> list[Content]:
+    if field.key == BARS and study.form.bars:
+        paths = [clean(os.fspath(path)) for path in study.form.bars]
         if len(paths) > _LINES:
             paths = [*paths[: _LINES - 1], f"and {len(paths) - _LINES + 1} more"]
         return [Content(path) for path in paths]

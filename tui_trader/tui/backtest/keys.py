@@ -6,7 +6,7 @@ from typing import Final
 
 from textual.binding import Binding
 
-from tui_trader.tui.backtest.desk import Page
+from tui_trader.tui.backtest.study import Page
 from tui_trader.tui.keys_line import KeysLine
 
 #: The panes of the result in the order of their keys, 1 to 5.

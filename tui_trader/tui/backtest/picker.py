@@ -80,10 +80,18 @@ class BarsPicker(ModalScreen[Choice | None]):
 
     # ---- keys ------------------------------------------------------------------------------------------
 
+    @property
+    def _typing(self) -> bool:
+        return self.focused is self._path
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys typed ahead, before the line had the focus, are text and no commands."""
+        return not (self._typing and action in ("mark", "mark_all", "up", "type"))
+
     def action_leave(self) -> None:
         """From the path to the list, from the list away."""
-        if self._path.has_focus:
-            self._list.focus()
+        if self._typing:
+            self.set_focus(self._list)
             self._go(self._folder)
         else:
             self.dismiss(None)
@@ -115,17 +123,19 @@ class BarsPicker(ModalScreen[Choice | None]):
 
     def action_type(self) -> None:
         self._path.value = f"{self._folder}/".replace("//", "/")
-        self._path.focus()
+        self.set_focus(self._path)
 
     def on_key(self, event: events.Key) -> None:
-        if event.key == "down" and self._path.has_focus:
+        if event.key == "down" and self._typing:
             event.stop()
-            self._list.focus()
+            self.set_focus(self._list)
 
     # ---- what widgets say ------------------------------------------------------------------------------
 
     def on_live_table_chosen(self, event: LiveTable.Chosen) -> None:
         key = event.key
+        if self._typing:
+            return
         if key.startswith(_RECENT):
             self._choose(self._recent.choices[int(key.removeprefix(_RECENT))])
         elif key == _UP:
@@ -137,7 +147,7 @@ class BarsPicker(ModalScreen[Choice | None]):
                 self._choose(tuple(self._marked | {entry.path: None}))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        if self._path.has_focus:
+        if self._typing:
             folder, beginning = files.split_typed(event.value)
             self._read(folder.absolute(), beginning)
 
@@ -150,7 +160,7 @@ class BarsPicker(ModalScreen[Choice | None]):
         folder, name = files.split_typed(f"{typed}/")
         if typed and not name and folder.is_dir():
             self._go(folder.absolute())
-            self._list.focus()
+            self.set_focus(self._list)
         else:
             self._say(f"no such file: {typed}" if typed else "type a path")
 

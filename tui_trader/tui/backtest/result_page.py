@@ -25,7 +25,7 @@ from tui_trader.tui.widgets.plain_text import clean
 from tui_trader.tui.widgets.table_rows import Row
 
 if TYPE_CHECKING:
-    from tui_trader.tui.backtest.desk import Outcome
+    from tui_trader.tui.backtest.study import Outcome
 
 #: A table is no place for more; the newest are shown, and how many there are is said.
 MOST_ROWS = 10_000

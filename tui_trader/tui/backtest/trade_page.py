@@ -20,7 +20,7 @@ from tui_trader.tui.widgets.plain_text import clean
 if TYPE_CHECKING:
     from tui_trader.backtest.result import Trade
     from tui_trader.backtest.worker.messages import TradeChart
-    from tui_trader.tui.backtest.desk import Desk
+    from tui_trader.tui.backtest.study import Study
 
 
 class TradePage(Vertical):
@@ -38,9 +38,9 @@ class TradePage(Vertical):
         yield self.facts
         yield self.chart
 
-    def show(self, desk: Desk) -> None:
+    def show(self, study: Study) -> None:
         """Show the trade that is looked at, and its candles once they are there."""
-        outcome, number, chart = desk.outcome, desk.trade, desk.chart
+        outcome, number, chart = study.outcome, study.trade, study.chart
         if outcome is None or number is None:
             return
         trade = outcome.trades[number]
@@ -50,7 +50,7 @@ class TradePage(Vertical):
             self._entitle(f"{trade.symbol}  trade {number + 1:,} of {len(outcome.trades):,}", Content(""))
         if chart is None:
             self._shown = None
-            self.chart.set_empty(desk.chart_problem or "fetching candles")
+            self.chart.set_empty(study.chart_problem or "fetching candles")
             self.chart.show("", ())
         elif chart is not self._shown:
             self._shown = chart

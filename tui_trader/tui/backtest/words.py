@@ -15,7 +15,7 @@ from tui_trader.tui.widgets.plain_text import clean
 if TYPE_CHECKING:
     from tui_trader.backtest.result import Trade
     from tui_trader.backtest.worker.messages import RunSummary
-    from tui_trader.tui.backtest.desk import Outcome, Running
+    from tui_trader.tui.backtest.study import Outcome, Running
     from tui_trader.tui.glyphs import GlyphSet
 
 _CELL: Final = 22

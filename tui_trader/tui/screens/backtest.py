@@ -15,11 +15,11 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tui_trader.core.events import EngineState
-from tui_trader.tui.backtest.desk import Desk, Page
 from tui_trader.tui.backtest.form import BARS
 from tui_trader.tui.backtest.form_page import FormPage, FormTable
 from tui_trader.tui.backtest.keys import KEYS, LINES
 from tui_trader.tui.backtest.result_page import ResultPage
+from tui_trader.tui.backtest.study import Page, Study
 from tui_trader.tui.backtest.trade_page import TradePage
 from tui_trader.tui.backtest.words import progress_lines
 from tui_trader.tui.keys_line import keys_line
@@ -45,7 +45,7 @@ _PAGES_OF = {
 
 
 class BacktestScreen(SteeringScreen):
-    """Four pages, one at a time; what they show is kept by the desk."""
+    """Four pages, one at a time; what they show is kept by the study."""
 
     CSS_PATH = "backtest.tcss"
     AUTO_FOCUS = None
@@ -53,10 +53,10 @@ class BacktestScreen(SteeringScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = list(KEYS)
 
-    def __init__(self, settings: UiSettings, desk: Desk) -> None:
+    def __init__(self, settings: UiSettings, study: Study) -> None:
         super().__init__(settings)
         self._settings = settings
-        self.desk = desk
+        self.study = study
         self.form = FormPage(settings.glyphs)
         self.progress = TextLine(id="progress")
         self.running = Container(self.progress, id="run-page", classes="page")
@@ -89,13 +89,14 @@ class BacktestScreen(SteeringScreen):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.desk.on_change = self._desk_changed
-        self.desk.open()
-        self._desk_changed()
+        self.study.on_change = self._study_changed
+        self.study.open()
+        self._study_changed()
 
     def on_unmount(self) -> None:
-        self.desk.on_change = lambda: None
-        self.desk.rest()
+        # Who comes back at once is looking at the study through another screen by now.
+        if self.study.on_change == self._study_changed:
+            self.study.rest()
 
     # ---- painting --------------------------------------------------------------------------------------
 
@@ -107,10 +108,10 @@ class BacktestScreen(SteeringScreen):
             if link.model.picture.state is not self._state:
                 self._state = link.model.picture.state
                 self._paint_keys()
-        running = self.desk.running
+        running = self.study.running
         if running is not None:
             width = self.running.content_size.width
-            self.progress.show(progress_lines(running, self.desk.clock(), self.glyphs, width))
+            self.progress.show(progress_lines(running, self.study.clock(), self.glyphs, width))
 
     def help_groups(self) -> Iterable[tuple[str, Iterable[Binding]]]:
         """The keys that work here, by where they work."""
@@ -120,25 +121,25 @@ class BacktestScreen(SteeringScreen):
 
     def _forget_paint(self) -> None:
         if self.is_mounted:
-            self.call_after_refresh(self._desk_changed)
+            self.call_after_refresh(self._study_changed)
 
     def _paint_keys(self) -> None:
-        self._keys.show(keys_line(self, self.size.width, LINES[self.desk.page]))
+        self._keys.show(keys_line(self, self.size.width, LINES[self.study.page]))
 
-    def _desk_changed(self) -> None:
+    def _study_changed(self) -> None:
         """Bring the page up to date, or turn to another."""
-        desk = self.desk
-        self._problem.display = bool(desk.problem or desk.note)
-        self._problem.set_class(not desk.problem, "-note")
-        self._problem.update(Content(clean(desk.problem or desk.note)))
-        match desk.page:
+        study = self.study
+        self._problem.display = bool(study.problem or study.note)
+        self._problem.set_class(not study.problem, "-note")
+        self._problem.update(Content(clean(study.problem or study.note)))
+        match study.page:
             case Page.FORM:
-                self.form.show(desk, self._palette)
-            case Page.RESULT if desk.outcome is not None:
-                self.result.show(desk.outcome, self._palette)
+                self.form.show(study, self._palette)
+            case Page.RESULT if study.outcome is not None:
+                self.result.show(study.outcome, self._palette)
             case Page.TRADE:
-                self.trade.show(desk)
-        self._turn_to(desk.page)
+                self.trade.show(study)
+        self._turn_to(study.page)
         self.paint()
         self._paint_keys()
 
@@ -155,12 +156,14 @@ class BacktestScreen(SteeringScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whether a key does anything now."""
+        if self._typed is not None and action != "back":
+            return False  # keys typed ahead, before the line had the focus, are text and no commands
         pages = _PAGES_OF.get(action)
         if pages is None:
             return super().check_action(action, parameters)
-        if self.desk.page not in pages:
+        if self.study.page not in pages:
             return False
-        return self.desk.outcome is not None if action == "result" else True
+        return self.study.outcome is not None if action == "result" else True
 
     # ---- going about -----------------------------------------------------------------------------------
 
@@ -171,27 +174,27 @@ class BacktestScreen(SteeringScreen):
         """One step back: from typing, from one symbol's trades, from a page, from the screen."""
         if self._typed is not None:
             self._end_typing(None)
-        elif self.desk.page is Page.RESULT and self.has_class("-zoomed"):
+        elif self.study.page is Page.RESULT and self.has_class("-zoomed"):
             self.action_reset()
-        elif self.desk.page is Page.RESULT and self.result.symbol is not None:
+        elif self.study.page is Page.RESULT and self.result.symbol is not None:
             self.result.only(None)
-        elif not self.desk.back():
+        elif not self.study.back():
             self.dismiss()
 
     def action_run(self) -> None:
-        self.desk.run()
+        self.study.run()
 
     def action_result(self) -> None:
-        self.desk.show_result()
+        self.study.show_result()
 
     def action_trade(self, by: int) -> None:
         """The trade beside the one that is looked at, in the order of the table."""
-        number = None if self.desk.trade is None else self.result.next_trade(self.desk.trade, by)
+        number = None if self.study.trade is None else self.result.next_trade(self.study.trade, by)
         if number is None:
             self._say("no further trade in the table")
         else:
             self.result.trades.select(str(number))
-            self.desk.show_trade(number)
+            self.study.show_trade(number)
 
     def action_pane(self, number: int) -> None:
         pane = self.result.numbered[number - 1]
@@ -217,7 +220,7 @@ class BacktestScreen(SteeringScreen):
     def action_reset(self) -> None:
         self._zoom(None)
         self.remove_class("-symbols", "-remarks")
-        self.result.trades.focus()
+        self.set_focus(self.result.trades)
 
     def _zoom(self, pane: Widget | None) -> None:
         self.set_class(pane is not None, "-zoomed")
@@ -226,7 +229,7 @@ class BacktestScreen(SteeringScreen):
 
     def action_filter(self) -> None:
         """The trades of the selected symbol alone, and all again."""
-        outcome, number = self.desk.outcome, self.result.selected_trade
+        outcome, number = self.study.outcome, self.result.selected_trade
         if self.result.symbol is not None or outcome is None:
             self.result.only(None)
         elif self.result.symbols.has_focus:
@@ -272,7 +275,7 @@ class BacktestScreen(SteeringScreen):
         self._edit_text.cursor_position = len(text)
         self._typing, self._typed = typing, typed
         self._edit.add_class("-shown")
-        self._edit_text.focus()
+        self.set_focus(self._edit_text)
 
     def _end_typing(self, text: str | None) -> None:
         typed, self._typed, self._typing = self._typed, None, None
@@ -280,7 +283,7 @@ class BacktestScreen(SteeringScreen):
         self._page = None  # so that the focus goes back to where it belongs
         if typed is not None and text is not None:
             typed(text)
-        self._desk_changed()
+        self._study_changed()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if self._typing is not None:
@@ -292,22 +295,24 @@ class BacktestScreen(SteeringScreen):
     # ---- what widgets say ------------------------------------------------------------------------------
 
     def on_live_table_chosen(self, event: LiveTable.Chosen) -> None:
+        if self._typed is not None:
+            return
         if event.table is self.form.table:
             self._change(event.key)
         elif event.table is self.result.symbols:
             self._filter(event.key)
         elif event.table is self.result.trades:
-            self.desk.show_trade(int(event.key))
+            self.study.show_trade(int(event.key))
 
     def on_live_table_selected(self, event: LiveTable.Selected) -> None:
         if event.table is self.form.table:
-            self.form.explain(self.desk)
-        elif event.table is self.result.trades and self.desk.outcome is not None:
-            trade = self.desk.outcome.trades[int(event.key)]
+            self.form.explain(self.study)
+        elif event.table is self.result.trades and self.study.outcome is not None:
+            trade = self.study.outcome.trades[int(event.key)]
             self.result.equity.point_at(int(trade.entry_time.timestamp()))
 
     def on_form_table_stepped(self, event: FormTable.Stepped) -> None:
-        if not self.desk.step(event.key, event.by):
+        if self._typed is None and not self.study.step(event.key, event.by):
             self._say("this one is typed: Enter")
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -315,23 +320,23 @@ class BacktestScreen(SteeringScreen):
 
     def _change(self, key: str) -> None:
         """Change a field of the form: choose files, take the next choice, or type."""
-        field = self.desk.form.field(key)
+        field = self.study.form.field(key)
         if field is None:
             return
         if key == BARS:
             from tui_trader.tui.backtest.picker import BarsPicker
 
-            picker = BarsPicker(self.desk.form.bars, self.desk.recent, self._settings.glyphs)
+            picker = BarsPicker(self.study.form.bars, self.study.recent, self._settings.glyphs)
             self.app.push_screen(picker, self._choose_bars)
         elif field.choices:
-            self.desk.step(key, 1)
+            self.study.step(key, 1)
         else:
             hint = f"{field.bounds} {field.note}".strip()
-            self._type(key, field.text, hint, typed=lambda text: self.desk.put(key, text))
+            self._type(key, field.text, hint, typed=lambda text: self.study.put(key, text))
 
     def _choose_bars(self, paths: tuple[Path, ...] | None) -> None:
         if paths:
-            self.desk.choose_bars(paths)
+            self.study.choose_bars(paths)
 
 
 def _ignore(text: str) -> None:

@@ -50,7 +50,7 @@ HandOver = Callable[[Callable[[], None]], object]
 
 @dataclass(slots=True)
 class Running:
-    """A run under way. Times are those of the desk's clock, seconds."""
+    """A run under way. Times are those of the study's clock, seconds."""
 
     number: int
     options: BacktestOptions
@@ -80,7 +80,7 @@ def _nobody(*said: object) -> None:
     """Nobody listens."""
 
 
-class Desk:
+class Study:
     """``on_change`` is called when something reads differently, ``on_end`` with a line when a run is over.
 
     How far a run is can be read at any time, and is not told.
@@ -122,6 +122,7 @@ class Desk:
 
     def rest(self) -> None:
         """Nobody looks: keep the process only while it is needed."""
+        self.on_change = _nobody
         if self.running is None and self.outcome is None:
             self.close()
 
