@@ -24,7 +24,7 @@ from tests.backtest.parity import (
     result_differences,
     run_backtest,
 )
-from tests.backtest.rules import CuriousConfig, curious, overnight, sma_cross
+from tests.backtest.rules import CuriousConfig, curious, overnight, scripted, sma_cross
 from tests.oracle.harness import (
     CALENDAR,
     RECORDING,
@@ -39,7 +39,7 @@ from tests.oracle.harness import (
 )
 from tests.oracle.nasty import cases
 from tests.oracle.oracle import RiskParams, SessionParams, VelezParams
-from tui_trader.core.bars import Bar
+from tui_trader.core.bars import MINUTE, Bar
 from tui_trader.strategies.sma_cross import SmaCrossConfig
 
 # exchange_calendars and its pandas do not quite agree.
@@ -256,3 +256,22 @@ def test_invented_sessions_full_of_mishaps_are_traded_alike(rule: str) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_a_long_search_finds_no_bars_that_are_traded_differently(rule: str, part: int) -> None:
     assert searched(rule, 300, None) > 2
+
+
+# ---- what they once told differently -------------------------------------------------------------------
+
+OPEN = CALENDAR.sessions(date(2013, 10, 9), date(2013, 10, 9))[0].open
+
+
+def flat(symbol: str, minutes: range, price: float = 50.0) -> list[Bar]:
+    """Bars in which nothing moves."""
+    return [Bar(symbol, OPEN + m * MINUTE, price, price, price, price, 1000) for m in minutes]
+
+
+def test_two_candles_that_a_late_bar_closes_at_once_are_decided_before_the_next_symbols() -> None:
+    """AAA's first gives an entry and its second withdraws it, which makes room for BBB's."""
+    jump = [*flat("AAA", range(9)), *flat("AAA", range(9, 20), 70.0)]  # minute 9 is believed with minute 10
+    buys = {"AAA": [OPEN + 9 * MINUTE], "BBB": [OPEN + 10 * MINUTE]}
+    case = Case([*jump, *flat("BBB", range(20))], ("AAA", "BBB"), risk=RiskParams(max_open_positions=1))
+    run = agreed(case, lambda questions: scripted(buys))
+    assert [(signal.symbol, signal.refused) for signal in run.result.signals] == [("AAA", ""), ("BBB", "")]

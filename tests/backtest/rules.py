@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, TypeVar
 from zlib import crc32
@@ -155,5 +156,45 @@ def curious(configs: Sequence[CuriousConfig], questions: list[Line]) -> Strategi
             rule.questions = questions
             rules.append(rule)
         return rules
+
+    return make
+
+
+class Scripted(Strategy):
+    """Buys at the high of the candles that begin at ``buys``; its entries wait for one candle."""
+
+    name: ClassVar[str] = "scripted"
+    buys: frozenset[datetime] = frozenset()
+
+    @property
+    def candle_interval_minutes(self) -> int:
+        return 1
+
+    @property
+    def required_history(self) -> int:
+        return 1
+
+    @property
+    def indicators(self) -> Mapping[str, Indicator]:
+        return {}
+
+    def should_long(self, view: CandleView) -> bool:
+        return view.start in self.buys
+
+    def entry_price(self, view: CandleView) -> Decimal:
+        return to_decimal(view.high)
+
+    def stop_loss_price(self, view: CandleView) -> Decimal:
+        return to_decimal(view.low) * Decimal("0.98")
+
+
+def scripted(buys: Mapping[str, Sequence[datetime]]) -> Strategies:
+    """Buys these candles of these symbols."""
+
+    def make(case: Case) -> list[Strategy]:
+        rules = [Scripted(symbol, StrategyConfig()) for symbol in sorted(case.symbols)]
+        for rule in rules:
+            rule.buys = frozenset(buys.get(rule.symbol, ()))
+        return [*rules]
 
     return make

@@ -1,8 +1,9 @@
 """A strategy's candidates, believed only as far as they can be checked.
 
 ``entry_candidates`` is given whole columns, so it could look ahead, or forget a signal. Neither may pass in
-silence: the mask is made again over columns that end earlier, and the strategy is asked about some of the
-candles that it leaves out.
+silence: the mask is made again over columns that end just behind some of its candidates, and the strategy is
+asked about some of the candles that it leaves out. Both are done by instances that do not trade, so nothing
+that was seen can be remembered.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from tui_trader.core.rule import CandleColumns
 from tui_trader.errors import UsageError
 from tui_trader.strategies.base import Strategy
 
-_CUTS: Final = (0.37, 0.71)
-_ASKED: Final = 64
+#: Cuts behind early candidates, which cost little, and one further on, as a share of the run.
+_EARLY_CUTS: Final = 8
+_EARLY: Final = 4_000
+_LATE_CUT: Final = 0.6
+#: Candles left out that the strategy is asked about.
+_ASKED: Final = 400
 
 
 def checked_candidates(
@@ -31,23 +36,40 @@ def checked_candidates(
     Raises ``UsageError`` for a mask that is none, that depends on later candles, or that leaves out a candle
     which ``should_long`` says yes to.
     """
-    parts = []
+    parts: list[NDArray[np.bool_]] = []
     for first, last in candles.histories():
         columns = candles.columns(first, last, series)
-        mask = _mask(strategy, columns)
+        mask = _mask(_another(strategy), columns)
         if mask is None:
-            return None
-        for cut in _CUTS:
-            count = int(len(columns) * cut)
-            earlier = _mask(strategy, columns.until(count))
-            if earlier is None or not np.array_equal(earlier, mask[:count]):
+            if parts:
                 raise UsageError(
-                    f"strategy {strategy.name}: entry_candidates looks ahead: its first {count} answers "
-                    f"change when later candles are left out"
+                    f"strategy {strategy.name}: entry_candidates must always return a mask, or never"
                 )
-        _ask_some(strategy, candles, first, columns, mask)
+            return None
+        _cut_short(strategy, columns, mask)
+        _ask_some(_another(strategy), candles, first, columns, mask)
         parts.append(mask)
     return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
+
+
+def _another(strategy: Strategy) -> Strategy:
+    return type(strategy)(strategy.symbol, strategy.config)
+
+
+def _cut_short(strategy: Strategy, columns: CandleColumns, mask: NDArray[np.bool_]) -> None:
+    """Make the mask again over columns that end earlier: what it said before must not change."""
+    early = np.flatnonzero(mask[:_EARLY])
+    counts = set((early[:: max(1, len(early) // _EARLY_CUTS)] + 1).tolist())
+    later = int(len(mask) * _LATE_CUT)
+    counts.update((np.flatnonzero(mask[later : later + _EARLY])[:1] + later + 1).tolist())
+    counts.add(len(mask) // 3)
+    for count in sorted(counts):
+        earlier = _mask(_another(strategy), columns.until(count))
+        if earlier is None or not np.array_equal(earlier, mask[:count]):
+            raise UsageError(
+                f"strategy {strategy.name}: entry_candidates looks ahead: its first {count} answers "
+                f"change when later candles are left out"
+            )
 
 
 def _mask(strategy: Strategy, columns: CandleColumns) -> NDArray[np.bool_] | None:
@@ -65,11 +87,10 @@ def _mask(strategy: Strategy, columns: CandleColumns) -> NDArray[np.bool_] | Non
 def _ask_some(
     strategy: Strategy, candles: Candles, first: int, columns: CandleColumns, mask: NDArray[np.bool_]
 ) -> None:
-    """Ask a fresh instance about candles that the mask leaves out, spread over the whole run."""
+    """Ask about candles that the mask leaves out, spread over the whole run."""
     left_out = np.flatnonzero(~mask)
     if not len(left_out):
         return
-    fresh = type(strategy)(strategy.symbol, strategy.config)
     view = ArrayView(candles.minutes)
     view.candles_since_exit = None
     for at in left_out[:: max(1, len(left_out) // _ASKED)].tolist():
@@ -83,7 +104,7 @@ def _ask_some(
         view.before = {
             name: column.item(at - 1) if at else float("nan") for name, column in columns.now.items()
         }
-        if fresh.should_long(view):
+        if strategy.should_long(view):
             raise UsageError(
                 f"strategy {strategy.name}: entry_candidates leaves out a candle that should_long takes: "
                 f"{strategy.symbol}, {view.start:%Y-%m-%d %H:%M} UTC"

@@ -63,7 +63,7 @@ class Candles:
         found: dict[str, Floats] = {}
         for name, indicator in wanted.items():
             parts = [batch(indicator, self._arrays(a, b, indicator)) for a, b in self.histories()]
-            found[name] = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            found[name] = _fixed(parts[0] if len(parts) == 1 else np.concatenate(parts))
         return found
 
     def _arrays(self, a: int, b: int, indicator: Indicator) -> CandleArrays:
@@ -89,13 +89,21 @@ def make_candles(tape: Tape, minutes: int, opens: NDArray[np.int64], closes: NDA
         _part(tape, minutes, opens, closes, first, last, lost) for first, last in _stretches(tape.bounds)
     ]
     # Column by column, so that no more than one of them is held twice.
-    columns: dict[str, Any] = {name: np.concatenate([part.pop(0) for part in parts]) for name in _COLUMNS}
+    columns: dict[str, Any] = {
+        name: _fixed(np.concatenate([part.pop(0) for part in parts])) for name in _COLUMNS
+    }
     bounds = np.searchsorted(columns["start"], np.append(opens, closes[-1]))
     restarts = {0, *(int(bounds[number]) for number in tape.restarts)}
     return Candles(tape.symbol, minutes, **columns, bounds=bounds, restarts=tuple(sorted(restarts)))
 
 
 _COLUMNS: Final = ("start", "open", "high", "low", "close", "volume", "bars", "closes", "at_bell")
+
+
+def _fixed(column: NDArray[Any]) -> NDArray[Any]:
+    """``column``, which strategies get to see, made unchangeable."""
+    column.setflags(write=False)
+    return column
 
 
 def _stretches(bounds: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

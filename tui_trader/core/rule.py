@@ -82,11 +82,14 @@ class CandleColumns:
         return values
 
     def until(self, count: int) -> CandleColumns:
-        """The first ``count`` candles, as they were known when the last of them closed."""
-        cut = {name: column[:count] for name, column in self.now.items()}
+        """The first ``count`` candles, as they were known when the last of them closed.
+
+        These are copies: nothing leads from them to the candles that follow.
+        """
         return CandleColumns(
-            self.open[:count], self.high[:count], self.low[:count], self.close[:count], self.volume[:count],
-            cut,
+            self.open[:count].copy(), self.high[:count].copy(), self.low[:count].copy(),
+            self.close[:count].copy(), self.volume[:count].copy(),
+            {name: column[:count].copy() for name, column in self.now.items()},
         )  # fmt: skip
 
 
