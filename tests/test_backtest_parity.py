@@ -24,7 +24,7 @@ from tests.backtest.parity import (
     result_differences,
     run_backtest,
 )
-from tests.backtest.rules import CuriousConfig, curious, overnight, scripted, sma_cross
+from tests.backtest.rules import MARK, CuriousConfig, curious, marked, overnight, sma_cross
 from tests.oracle.harness import (
     CALENDAR,
     RECORDING,
@@ -268,10 +268,26 @@ def flat(symbol: str, minutes: range, price: float = 50.0) -> list[Bar]:
     return [Bar(symbol, OPEN + m * MINUTE, price, price, price, price, 1000) for m in minutes]
 
 
-def test_two_candles_that_a_late_bar_closes_at_once_are_decided_before_the_next_symbols() -> None:
+def mark(bars: list[Bar], *minutes: int) -> list[Bar]:
+    """``bars``, of which those of ``minutes`` are to be bought."""
+    stamps = {OPEN + minute * MINUTE for minute in minutes}
+    return [bar._replace(volume=MARK) if bar.timestamp in stamps else bar for bar in bars]
+
+
+def late(symbol: str, minute: int) -> list[Bar]:
+    """The bar of ``minute`` is withheld until the next, with which it closes two candles at once."""
+    return mark([*flat(symbol, range(minute)), *flat(symbol, range(minute, 20), 70.0)], minute)
+
+
+def test_two_candles_closed_at_once_are_decided_before_the_next_symbols() -> None:
     """AAA's first gives an entry and its second withdraws it, which makes room for BBB's."""
-    jump = [*flat("AAA", range(9)), *flat("AAA", range(9, 20), 70.0)]  # minute 9 is believed with minute 10
-    buys = {"AAA": [OPEN + 9 * MINUTE], "BBB": [OPEN + 10 * MINUTE]}
-    case = Case([*jump, *flat("BBB", range(20))], ("AAA", "BBB"), risk=RiskParams(max_open_positions=1))
-    run = agreed(case, lambda questions: scripted(buys))
+    bars = [*late("AAA", 9), *mark(flat("BBB", range(20)), 10)]
+    run = agreed(Case(bars, ("AAA", "BBB"), risk=RiskParams(max_open_positions=1)), lambda _: marked)
     assert [(signal.symbol, signal.refused) for signal in run.result.signals] == [("AAA", ""), ("BBB", "")]
+
+
+def test_so_they_are_behind_another_symbol() -> None:
+    bars = [*mark(flat("AAA", range(20)), 10), *late("BBB", 9), *mark(flat("CCC", range(20)), 10)]
+    case = Case(bars, ("AAA", "BBB", "CCC"), risk=RiskParams(max_open_positions=2))
+    run = agreed(case, lambda _: marked)
+    assert [signal.refused for signal in run.result.signals] == ["", "", ""]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, TypeVar
 from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tests.oracle.harness import Case, Line, Strategies
 from tui_trader.core.indicators import Indicator
@@ -160,11 +162,14 @@ def curious(configs: Sequence[CuriousConfig], questions: list[Line]) -> Strategi
     return make
 
 
-class Scripted(Strategy):
-    """Buys at the high of the candles that begin at ``buys``; its entries wait for one candle."""
+#: The volume of a candle that ``Marked`` buys.
+MARK = 777
 
-    name: ClassVar[str] = "scripted"
-    buys: frozenset[datetime] = frozenset()
+
+class Marked(Strategy):
+    """Buys at the high of the candles that bear the mark; its entries wait for one candle."""
+
+    name: ClassVar[str] = "marked"
 
     @property
     def candle_interval_minutes(self) -> int:
@@ -179,7 +184,10 @@ class Scripted(Strategy):
         return {}
 
     def should_long(self, view: CandleView) -> bool:
-        return view.start in self.buys
+        return view.volume == MARK
+
+    def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_]:
+        return candles.volume == MARK
 
     def entry_price(self, view: CandleView) -> Decimal:
         return to_decimal(view.high)
@@ -188,13 +196,5 @@ class Scripted(Strategy):
         return to_decimal(view.low) * Decimal("0.98")
 
 
-def scripted(buys: Mapping[str, Sequence[datetime]]) -> Strategies:
-    """Buys these candles of these symbols."""
-
-    def make(case: Case) -> list[Strategy]:
-        rules = [Scripted(symbol, StrategyConfig()) for symbol in sorted(case.symbols)]
-        for rule in rules:
-            rule.buys = frozenset(buys.get(rule.symbol, ()))
-        return [*rules]
-
-    return make
+def marked(case: Case) -> list[Strategy]:
+    return [Marked(symbol, StrategyConfig()) for symbol in sorted(case.symbols)]
