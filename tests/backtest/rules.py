@@ -42,6 +42,7 @@ class CuriousConfig(StrategyConfig):
     seed: int = 0
     candle_interval_minutes: Literal[1, 2, 5, 10, 15] = 1
     overnight: bool = False
+    patient: bool = False  # says no, and remembers nothing, while the history is too short
 
 
 class Curious(Strategy):
@@ -84,6 +85,8 @@ class Curious(Strategy):
         }  # fmt: skip
 
     def should_long(self, view: CandleView) -> bool:
+        if self.config.patient and view.count < self.required_history:
+            return False
         self._remember("long?", view)
         return self._pick((True, False, False, False))
 

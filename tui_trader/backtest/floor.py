@@ -127,12 +127,6 @@ class Floor:
             self.live.append(desk)
             self.live.sort(key=_number)
 
-    def ask_rest(self, moment: int) -> None:
-        """An entry works since ``moment``: the other symbols' decisions of that very moment follow."""
-        for desk, candle in self._agenda.take(moment):
-            if not desk.live:
-                self._ask_flat(desk, candle, moment)
-
     def _ask_flat(self, desk: Desk, candle: int, moment: int) -> None:
         if self.entries_allowed(moment):
             order = decide_flat(desk.strategy, desk.show(candle))
@@ -184,19 +178,18 @@ class Floor:
         return bar != begin
 
     def _ride(self, desk: Desk) -> bool:
-        """Carry a lone, protected position along while only its own candles and closes can matter."""
+        """Carry a lone, protected position along while nothing but candles and closes can matter."""
         holding = desk.holding
         if holding is None or desk.stop is None or desk.tape.late or self._first_bar is not None:
             return False
-        limit = self._limit()
-        account, strategy = self._account, desk.strategy
-        lows, closes, delivered = desk.lows, desk.closes, desk.delivered
+        account, agenda, alone, timer = self._account, self._agenda, self._alone, self._timers[0]
+        lows, closes, delivered, strategy = desk.lows, desk.closes, desk.delivered, desk.strategy
         stop, qty, cash, floor = desk.stop_level, desk.qty, account.cash, account.loss_floor
         add_time, add_value = self.curve_time.append, self.curve_value.append
         bar, bars, session, rode = desk.bar, desk.bars, self._hours.number, False
         while True:
-            known = desk.next_close
-            until = known if known < limit else limit - 1
+            known = desk.next_close if alone else min(desk.next_close, agenda.next_time)
+            until = known if known < timer else timer - 1
             clear = True
             while bar < bars and (moment := delivered[bar]) <= until:
                 equity = cash + qty * closes[bar]
@@ -206,9 +199,18 @@ class Floor:
                 add_time(30 * moment)
                 add_value(equity)
                 bar += 1
-            if not clear or known >= limit:
+            if not clear or known >= timer:
                 break
             rode = True
+            if not alone:
+                if bar != desk.bar:
+                    desk.see_bars(bar)
+                    account.portfolio.mark(desk.symbol, desk.last)
+                self.decide(known)
+                if desk.stop is None or len(self.live) > 1:
+                    break
+                stop = desk.stop_level
+                continue
             candle = desk.candle
             decision = decide_holding(strategy, desk.show(candle), holding)
             desk.await_candle(session, candle + 1)
@@ -224,8 +226,8 @@ class Floor:
             rode = True
             desk.see_bars(bar)
             account.portfolio.mark(desk.symbol, desk.last)
-        if rode and self._alone:
-            self._agenda.skip(min(desk.next_bar, desk.next_close, limit))
+        if rode and alone:
+            agenda.skip(min(desk.next_bar, desk.next_close, timer))
         return rode
 
     def _limit(self) -> int:
@@ -237,7 +239,7 @@ class Floor:
     def _instant(self, moment: int) -> None:
         fills = len(self._account.fills)
         marked = not moment & 1 and self._deliver(moment)
-        self._decide(moment)
+        self.decide(moment)
         for desk in self.live:
             if desk.expiry == moment:
                 self._cancel_entry(desk, moment)
@@ -354,7 +356,7 @@ class Floor:
 
     # ---- candles ---------------------------------------------------------------------------------
 
-    def _decide(self, moment: int) -> None:
+    def decide(self, moment: int) -> None:
         """The decisions of this moment: live symbols' candles and the agenda's, A–Z."""
         live = self.live
         todo: list[tuple[int, int, Desk]] = []
@@ -368,17 +370,23 @@ class Floor:
             for desk, candle in self._agenda.take(moment)
             if desk.number not in before
         ]
-        if len(todo) > 1:
-            todo.sort(key=_place)
+        todo.sort()  # no two have the same number and candle, so desks are never compared
+        asked: dict[int, int] = {}  # the next candle of symbols that were armed at this moment
         for number, candle, desk in todo:
             if number in before:
                 self._candle_of_live(desk, candle, moment)
-            elif not desk.live:
+            elif candle >= asked.get(number, 0):
                 self._ask_flat(desk, candle, moment)
-            else:
-                # Two candles at one moment: the first armed the symbol, this is the next of its candles.
-                desk.await_candle(self._hours.number, candle + 1)
-                self._candle_of_live(desk, candle, moment)
+                if desk.live:
+                    self._follow_up(desk, moment)
+                    asked[number] = desk.candle
+
+    def _follow_up(self, desk: Desk, moment: int) -> None:
+        """Two candles can be known at one moment: the first armed ``desk``, here is the other."""
+        while desk.next_close == moment:
+            candle = desk.candle
+            desk.await_candle(self._hours.number, candle + 1)
+            self._candle_of_live(desk, candle, moment)
 
     def _candle_of_live(self, desk: Desk, candle: int, moment: int) -> None:
         holding = desk.holding
@@ -457,7 +465,3 @@ class Floor:
 
 def _number(desk: Desk) -> int:
     return desk.number
-
-
-def _place(item: tuple[int, int, Desk]) -> tuple[int, int]:
-    return item[0], item[1]

@@ -270,7 +270,7 @@ class BacktestRunner:
         if not floor.live:
             return False
         agenda.at = at + 1
-        floor.ask_rest(moment)
+        floor.decide(moment)  # what else is known at that very moment
         return True
 
 
