@@ -96,7 +96,7 @@ class Curious(Strategy):
 
     def stop_loss_price(self, view: CandleView) -> Decimal:
         self._remember("stop loss?", view)
-        return self._price(to_decimal(view.low) * self._pick_decimal("0.999", "0.998", "0.99", "1.3"))
+        return self._price(to_decimal(view.low) * self._pick_decimal("1", "0.9995", "0.999", "0.99", "1.3"))
 
     def limit_price(self, entry: Decimal, stop_loss: Decimal) -> Decimal:
         self._remember("limit?", None, entry, stop_loss)
@@ -110,11 +110,11 @@ class Curious(Strategy):
         self._remember("trail?", view, holding)
         close, stop = to_decimal(view.close), holding.stop_price
         prices = (close, close * Decimal("0.999"), close * Decimal("0.998"), stop * Decimal("0.9"))
-        return self._price(self._pick(prices)) if self._pick((True, False)) else None
+        return self._price(self._pick(prices)) if self._pick((True, False, False, False)) else None
 
     def should_exit(self, view: CandleView, holding: Holding) -> bool:
         self._remember("exit?", view, holding)
-        return self._pick((True, *[False] * 11))
+        return self._pick((True, *[False] * 19))
 
     def on_position_closed(self) -> None:
         self._remember("closed", None)

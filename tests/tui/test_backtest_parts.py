@@ -16,9 +16,11 @@ from tui_trader.backtest.worker.messages import CurvePoint
 from tui_trader.engine.handle import CandleRow
 from tui_trader.errors import UsageError
 from tui_trader.options import BacktestOptions
+from tui_trader.tui import keys as trading_keys
 from tui_trader.tui.backtest import files
 from tui_trader.tui.backtest.equity_render import EquityDrawing, EquityPicture, curve_columns, render_equity
 from tui_trader.tui.backtest.form import Form
+from tui_trader.tui.backtest.keys import KEYS
 from tui_trader.tui.backtest.recent import RecentBars
 from tui_trader.tui.backtest.study import Running
 from tui_trader.tui.glyphs import GLYPH_NAMES, GlyphName, glyph_set
@@ -85,6 +87,14 @@ def test_cash_may_have_thousands_separators() -> None:
     made = form()
     made.put("cash", "1,250,000.50")
     assert made.options().cash == Decimal("1250000.50")
+
+
+def test_every_key_can_be_explained_and_the_engines_keys_are_those_of_the_trading_screen() -> None:
+    assert all(binding.id and binding.tooltip for binding in KEYS)
+    trading = {binding.id: (binding.key, binding.action) for binding in trading_keys.KEYS}
+    for name in ("flatten", "pause", "speed.slower", "speed.faster", "quit", "help", "theme", "repaint"):
+        (own,) = [binding for binding in KEYS if binding.id == name]
+        assert (own.key, own.action) == trading[name]
 
 
 # ---- how long ------------------------------------------------------------------------------------------

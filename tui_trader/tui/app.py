@@ -288,7 +288,7 @@ class TraderApp(App[None]):
     def open_backtest(self) -> None:
         from tui_trader.tui.screens.backtest import BacktestScreen  # not before the first paint
 
-        self.push_screen(BacktestScreen(self.settings, self.study))
+        self.push_screen(BacktestScreen(self.settings, self.size, self.study))
 
     def on_unmount(self) -> None:
         if self._study is not None:

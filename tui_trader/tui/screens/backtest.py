@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -53,8 +54,8 @@ class BacktestScreen(SteeringScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = list(KEYS)
 
-    def __init__(self, settings: UiSettings, study: Study) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: UiSettings, size: Size, study: Study) -> None:
+        super().__init__(settings, size)
         self._settings = settings
         self.study = study
         self.form = FormPage(settings.glyphs)
@@ -313,7 +314,7 @@ class BacktestScreen(SteeringScreen):
 
     def on_form_table_stepped(self, event: FormTable.Stepped) -> None:
         if self._typed is None and not self.study.step(event.key, event.by):
-            self._say("this one is typed: Enter")
+            self._say("Enter changes this one")
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         self._paint_keys()

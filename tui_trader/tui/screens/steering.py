@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
 from textual.content import Content
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -39,8 +40,8 @@ class SteeringScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-short"), (30, "-medium"), (50, "-tall")]  # noqa: RUF012
     KEYS_LINE: ClassVar[KeysLine]
 
-    def __init__(self, settings: UiSettings, classes: str = "") -> None:
-        super().__init__(classes=classes)
+    def __init__(self, settings: UiSettings, size: Size) -> None:
+        super().__init__(classes=" ".join(self._size_classes(size)))
         self.glyphs = glyph_set(settings.glyphs)
         self._palette = make_palette({})
         self.status = TextLine(id="status", classes="line")
@@ -48,6 +49,16 @@ class SteeringScreen(Screen[None]):
         self.banner = TextLine(id="banner", classes="line")
         self._keys = TextLine(id="keys", classes="line")
         self._small = Static("", id="small", markup=False)
+
+    def _size_classes(self, size: Size) -> list[str]:
+        # Textual sets them once the screen is there, which would lay it out and paint it a second time.
+        return [
+            name
+            for breakpoints, extent in (
+                (self.HORIZONTAL_BREAKPOINTS, size.width), (self.VERTICAL_BREAKPOINTS, size.height)
+            )
+            for _, name in [max(entry for entry in breakpoints if entry[0] <= extent)]
+        ]  # fmt: skip
 
     def on_mount(self) -> None:
         self.status.show(Content.assemble((" TUI-TRADER ", "bold"), ("  ◌ STARTING", "bold $muted")))

@@ -52,22 +52,12 @@ class TradingScreen(SteeringScreen):
     BINDINGS: ClassVar[list[BindingType]] = list(KEYS)
 
     def __init__(self, settings: UiSettings, size: Size) -> None:
-        super().__init__(settings, " ".join(self._size_classes(size)))
+        super().__init__(settings, size)
         self.panes = Panes(settings.glyphs)
         self._find: Input | None = None
         self._find_in: LiveTable | None = None
         self._painter: ScreenPainter | None = None
         self._heading_for: Widget | None = None  # a pane that gets the focus once it is laid out
-
-    def _size_classes(self, size: Size) -> list[str]:
-        # Textual sets them once the screen is there, which would lay it out and paint it a second time.
-        return [
-            name
-            for breakpoints, extent in (
-                (self.HORIZONTAL_BREAKPOINTS, size.width), (self.VERTICAL_BREAKPOINTS, size.height)
-            )
-            for _, name in [max(entry for entry in breakpoints if entry[0] <= extent)]
-        ]  # fmt: skip
 
     def compose(self) -> ComposeResult:
         yield self.status
