@@ -12,6 +12,7 @@ from pathlib import Path
 from tui_trader import __version__, arguments
 from tui_trader.errors import TuiTraderError, UsageError
 from tui_trader.options import BacktestOptions, RunOptions, SweepOptions
+from tui_trader.stdout import put
 
 _PROG = "tui-trader"
 
@@ -34,9 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has left; leave quietly, too.
         sys.stderr.close()
         return 0
-    except _OutputLostError as error:
-        print(f"{_PROG}: standard output cannot be written: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -297,28 +295,9 @@ def _say(text: str) -> int:
 
 def _say_lines(lines: Iterable[str]) -> int:
     for line in lines:
-        _put(f"{line}\n")
-    _put("", flush=True)
+        put(f"{line}\n", flush=False)
+    put("")
     return 0
-
-
-class _OutputLostError(Exception):
-    """Standard output is closed or full."""
-
-
-def _put(text: str, *, flush: bool = False) -> None:
-    if sys.stdout is None:
-        raise _OutputLostError("it is closed")
-    try:
-        sys.stdout.write(text)
-        if flush:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # Python would try again, and complain, at its end.
-        sys.stdout = None
-        raise _OutputLostError(error.strerror or "unknown error") from None
 
 
 _COMMANDS = {

@@ -54,7 +54,10 @@ class BacktestOptions:
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """``sets`` are ``key=values`` as typed: ``10..40:5`` is a range with its step, ``a,b,c`` a list."""
+    """``base.sets`` are ``key=values`` as typed: ``10..40:5`` is a range, ``a,b,c`` a list.
+
+    Of ``base``, ``json`` is used; ``trades`` and ``html`` are not.
+    """
 
     base: BacktestOptions
     jobs: int | None = None  # None: one a core

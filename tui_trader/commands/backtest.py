@@ -20,6 +20,7 @@ from tui_trader.commands.progress_line import ProgressLine
 from tui_trader.engine.nyse import NyseCalendar
 from tui_trader.errors import TuiTraderError, UsageError
 from tui_trader.options import BacktestOptions
+from tui_trader.stdout import put
 from tui_trader.strategies.registry import check_strategy
 
 STDOUT: Final = "-"
@@ -46,9 +47,9 @@ def run_backtest(options: BacktestOptions) -> int:
         if sys.stderr is not None:
             with contextlib.suppress(OSError):
                 sys.stderr.write(report_text(result, metrics, sys.stderr, needed))
-        _print("".join(json_pieces(document_of(result, metrics))))
+        put("".join(json_pieces(document_of(result, metrics))))
     elif sys.stdout is not None:
-        _print(report_text(result, metrics, sys.stdout, needed))
+        put(report_text(result, metrics, sys.stdout, needed))
     return 0
 
 
@@ -105,15 +106,3 @@ def _required_history(plan: BacktestPlan, market: MarketData) -> int:
     """Candles that the strategy needs before its first signal."""
     symbol = market.symbols[0]
     return check_strategy(plan.strategy, lambda: plan.strategy(symbol, plan.config)).required_history
-
-
-def _print(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        sys.stdout = None  # Python would try again, and complain, at its end
-        reason = error.strerror or "unknown error"
-        raise TuiTraderError(f"standard output cannot be written: {reason}") from None

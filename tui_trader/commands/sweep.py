@@ -22,6 +22,7 @@ from tui_trader.core.events import iso_utc
 from tui_trader.engine.nyse import NyseCalendar
 from tui_trader.errors import TuiTraderError, UsageError, printable
 from tui_trader.options import SweepOptions
+from tui_trader.stdout import put
 from tui_trader.sweep.cluster import cluster, scheduler_address
 from tui_trader.sweep.document import rows_document, walk_document
 from tui_trader.sweep.fingerprint import code_digest, data_digest
@@ -240,26 +241,11 @@ def _give(options: SweepOptions, lines: Sequence[str], document: Mapping[str, An
     text = "".join(f"{printable(line)}\n" for line in lines)
     match options.base.json:
         case None:
-            _print(text)
+            put(text)
         case "-":
             if sys.stderr is not None:
                 sys.stderr.write(text)
-            _print("".join(json_pieces(document)))
+            put("".join(json_pieces(document)))
         case path:
             write_whole(Path(path), "--json", json_pieces(document))
-            _print(text)
-
-
-def _print(text: str) -> None:
-    if sys.stdout is None:
-        return
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        sys.stdout = None  # Python would try again, and complain, at its end
-        raise TuiTraderError(
-            f"standard output cannot be written: {error.strerror or 'unknown error'}"
-        ) from None
+            put(text)

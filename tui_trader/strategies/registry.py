@@ -71,6 +71,8 @@ def strategy_config(strategy: type[Strategy], values: Mapping[str, Any], where: 
             raise UsageError(f"{where}: {name}: {hint}") from None
         given = f" = {first['input']}" if name else ""
         raise UsageError(f"{where}: {name}{given}: {first['msg']}") from None
+    except Exception as error:  # noqa: BLE001 - a strategy's own validator
+        raise UsageError(f"{where}: {strategy.name} cannot check its parameters: {_what(error)}") from None
     _try_out(strategy, config)
     return config
 
