@@ -193,7 +193,7 @@ def test_help_costs_little_more_than_starting_python() -> None:
         (["--slippage-ticks", "-1"], "argument --slippage-ticks"),
         (["--slippage-ticks", "1001"], "argument --slippage-ticks"),
         (["--symbols", " , "], "no symbol in it"),
-        (["--symbols", "A B"], "is not a symbol"),
+        (["--symbols", "A;B"], "is not a symbol"),
         (["--symbols", "AAPL,aapl"], "AAPL"),
         (["--speed"], "expected one argument"),
         (["--fast-warmup", "--no-warmup"], "not allowed with"),
@@ -247,7 +247,7 @@ def route(strategy: str) -> str:
         ),
         (
             route("velez") + "[routes.config]\nsma_fast = 4\n",
-            ("sma_fast = 4", "greater than or equal to 5"),
+            ("sma_fast = 4", "must be at least 5"),
         ),
         ("\x00", ()),
     ],

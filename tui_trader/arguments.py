@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
@@ -32,7 +33,7 @@ def money(text: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal(-1)
     if not (amount.is_finite() and 0 < amount <= 10**12):
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of dollars")
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of dollars: write 100000, say")
     return amount
 
 
@@ -55,7 +56,7 @@ def seed(text: str) -> int:
 
 
 def symbols(text: str) -> tuple[str, ...]:
-    symbols = tuple(part.strip().upper() for part in text.split(",") if part.strip())
+    symbols = tuple(part.upper() for part in re.split(r"[,\s]+", text) if part)
     if not symbols:
         raise argparse.ArgumentTypeError("no symbol in it: write A,B,C")
     return symbols

@@ -34,7 +34,7 @@ class Overnight(SmaCross):
     def pending_expiry_candles(self) -> int:
         return 3
 
-    def entry_candidates(self, candles: CandleColumns) -> None:
+    def entry_candidates(self, candles: CandleColumns) -> Any:
         return None
 
 
@@ -143,11 +143,13 @@ class Curious(Strategy):
         return max(price, _LEAST)
 
 
-def overnight(config: SmaCrossConfig) -> Strategies:
+def overnight(**settings: Any) -> Strategies:
+    config = SmaCrossConfig(**settings)
     return lambda case: [Overnight(symbol, config) for symbol in sorted(case.symbols)]
 
 
-def sma_cross(config: SmaCrossConfig) -> Strategies:
+def sma_cross(**settings: Any) -> Strategies:
+    config = SmaCrossConfig(**settings)
     return lambda case: [SmaCross(symbol, config) for symbol in sorted(case.symbols)]
 
 
@@ -190,7 +192,7 @@ class Marked(Strategy):
         return view.volume == MARK
 
     def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_]:
-        return candles.volume == MARK
+        return np.equal(candles.volume, MARK)
 
     def entry_price(self, view: CandleView) -> Decimal:
         return to_decimal(view.high)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.backtest.parity import BacktestRun, market_of, result_differences, run_backtest
-from tests.oracle.harness import CALENDAR, Case, simulated_bars
+from tests.oracle.harness import CALENDAR, Case
+from tests.oracle.markets import simulated_bars
 from tests.oracle.oracle import RiskParams
 from tui_trader.backtest.market import MarketData
 from tui_trader.backtest.runner import StrategyRaised

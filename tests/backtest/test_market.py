@@ -128,7 +128,7 @@ _WANTED = {
 }  # fmt: skip
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(
     case=cases().filter(lambda case: case.recorded), minutes=st.sampled_from(INTERVALS), alone=st.booleans()
 )

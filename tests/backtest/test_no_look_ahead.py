@@ -20,14 +20,16 @@ from hypothesis import strategies as st
 from tests.backtest.parity import BacktestRun, run_backtest
 from tests.backtest.rules import MARK, CuriousConfig, Marked, curious, overnight
 from tests.oracle.harness import CALENDAR, Case, Strategies, velez_of
+from tests.oracle.markets import simulated_bars
 from tests.oracle.nasty import cases
+from tui_trader.backtest import market
+from tui_trader.backtest.candles import Candles, make_candles
 from tui_trader.backtest.tape import time_of
 from tui_trader.core.bars import MINUTE, Bar
 from tui_trader.core.indicators import Indicator
 from tui_trader.core.orders import Role
 from tui_trader.core.rule import CandleView, Holding
 from tui_trader.strategies.base import StrategyConfig
-from tui_trader.strategies.sma_cross import SmaCrossConfig
 
 # exchange_calendars and its pandas do not quite agree.
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values")
@@ -92,8 +94,7 @@ def rules_for(name: str, data: st.DataObject) -> Callable[[], Strategies]:
     if name == "velez":
         return lambda: velez_of
     if name == "overnight":
-        config = SmaCrossConfig(sma_fast=2, sma_slow=6, atr_period=5, candle_interval_minutes=5)
-        return lambda: overnight(config)
+        return lambda: overnight(sma_fast=2, sma_slow=6, atr_period=5, candle_interval_minutes=5)
     configs = [
         CuriousConfig(seed=data.draw(st.integers(0, 999)), candle_interval_minutes=minutes)
         for minutes in (1, 2, 5)
@@ -102,7 +103,7 @@ def rules_for(name: str, data: st.DataObject) -> Callable[[], Strategies]:
 
 
 @pytest.mark.parametrize("name", ["velez", "overnight", "curious"])
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_was_done_by_a_time_does_not_depend_on_later_bars(name: str, data: st.DataObject) -> None:
     case = data.draw(cases().filter(lambda case: case.recorded))
@@ -117,6 +118,25 @@ def test_what_was_done_by_a_time_does_not_depend_on_later_bars(name: str, data: 
     whole = done_by(run_backtest(case, rules()), moment)
     assert done_by(run_backtest(replace(case, bars=early), rules()), moment) == whole
     assert done_by(run_backtest(replace(case, bars=[*early, *late]), rules()), moment) == whole
+
+
+def with_next_close(*args: Any) -> Candles:
+    made = make_candles(*args)
+    return replace(made, close=np.append(made.close[1:], made.close[-1:]))
+
+
+def test_a_loop_that_showed_the_next_close_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the comparison above is not one that sees nothing."""
+    monkeypatch.setattr(market, "make_candles", with_next_close)
+    (session,) = CALENDAR.sessions(date(2013, 10, 9), date(2013, 10, 9))
+    case = Case(simulated_bars(("AAPL",), 1, [session]), ("AAPL",))
+    found = 0
+    for minute in range(60, 390, 30):
+        moment = session.open + minute * MINUTE
+        cut = replace(case, bars=[bar for bar in case.bars if bar.timestamp < moment])
+        one, other = (run_backtest(made, curious([CuriousConfig(seed=1)], [])) for made in (case, cut))
+        found += done_by(one, moment) != done_by(other, moment)
+    assert found
 
 
 # ---- nor can a strategy get hold of it -----------------------------------------------------------------

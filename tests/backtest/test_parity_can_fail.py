@@ -21,8 +21,8 @@ from tests.oracle.harness import (
     Strategies,
     compare,
     run_engine,
-    simulated_bars,
 )
+from tests.oracle.markets import simulated_bars
 from tests.oracle.oracle import RiskParams, VelezParams
 from tui_trader.backtest import account, candles, desk, floor, market, runner
 from tui_trader.backtest.account import Account

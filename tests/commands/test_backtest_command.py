@@ -307,8 +307,8 @@ def test_a_file_of_something_else_is_one_line(
     [
         ("sma_fst=5", "--set: sma_fst: did you mean sma_fast?"),
         ("zzz=5", "--set: zzz: sma_cross has no such parameter"),
-        ("sma_fast=1", "--set: sma_fast = 1: Input should be greater than or equal to 2"),
-        ("sma_fast=x", "--set: sma_fast = x: Input should be a valid integer"),
+        ("sma_fast=1", "--set: sma_fast = 1: must be at least 2"),
+        ("sma_fast=x", "--set: sma_fast = x: must be a whole number"),
         ("sma_fast", "--set sma_fast: write key=value"),
         ("=5", "--set =5: write key=value"),
         ("risk.max_open_position=5", "did you mean"),

@@ -94,13 +94,13 @@ def test_no_signal_is_no_order() -> None:
     ("answer", "what"), [("entry", "an entry"), ("stop", "a stop"), ("limit", "a limit")]
 )
 def test_an_answer_that_is_no_price_is_nonsense(answer: str, what: str, nonsense: object) -> None:
-    with pytest.raises(StrategyNonsense, match=f"{what} of .* is not a price"):
+    with pytest.raises(StrategyNonsense, match=f"{what} of .* (is not a price|return a Decimal)"):
         decide_flat(Says(**{answer: nonsense}), CANDLE)
 
 
 @pytest.mark.parametrize("stop", [D("0.00009"), D("0.000001")])
 def test_a_stop_that_rounds_to_nothing_is_nonsense(stop: Decimal) -> None:
-    with pytest.raises(StrategyNonsense, match=r"a stop of .* is not a price"):
+    with pytest.raises(StrategyNonsense, match=r"a stop of .* (is not a price|return a Decimal)"):
         decide_flat(Says(stop=stop), CANDLE)
 
 

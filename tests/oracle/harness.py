@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.oracle import oracle
-from tui_trader.core.bars import MINUTE, Bar
+from tui_trader.core.bars import Bar
 from tui_trader.core.breaker import BreakerLimits
 from tui_trader.core.calendar import Session
 from tui_trader.core.events import (
@@ -49,10 +48,8 @@ from tui_trader.venues.exchange.store import ExchangeStore
 from tui_trader.venues.exchange.venue import SimulatedExchange
 from tui_trader.venues.replay.bars_file import BarTable
 from tui_trader.venues.replay.feed import ReplayFeed
-from tui_trader.venues.sim.market import SimMarket
 
 CALENDAR = NyseCalendar()
-RECORDING = Path(__file__).parents[3] / "shared/data/us_equities_1min_2013-10-04_2013-10-11.csv.gz"
 _SHOWN = 6
 #: What the oracle calls the engine's breaker rules and its reasons to refuse a bar.
 BREAKER_RULES = {"max_daily_loss_pct": "daily_loss", "consecutive_loss_pause": "consecutive_losses"}
@@ -150,26 +147,6 @@ class UncheckedFeed(ReplayFeed):
 
     def needs_judging(self, session: Session) -> frozenset[str]:
         return frozenset(self.symbols)
-
-
-def recorded_bars(symbols: Sequence[str]) -> list[Bar]:
-    """The bars of ``RECORDING``, which must be there."""
-    bars = oracle.read_bars([str(RECORDING)], list(symbols))
-    return [Bar(b.symbol, b.timestamp, b.open, b.high, b.low, b.close, int(b.volume)) for b in bars]
-
-
-def simulated_bars(symbols: Sequence[str], seed: int, sessions: Sequence[Session]) -> list[Bar]:
-    """What the built-in market would trade in ``sessions``."""
-    market = SimMarket(symbols, seed)
-    bars: list[Bar] = []
-    for number, session in enumerate(sessions):
-        made = market.session_bars(number, session)
-        columns = (made.open, made.high, made.low, made.close, made.volume, made.present)
-        for symbol, *rows in zip(made.symbols, *(column.tolist() for column in columns), strict=True):
-            for minute, (o, h, low, c, volume, there) in enumerate(zip(*rows, strict=True)):
-                if there:
-                    bars.append(Bar(symbol, session.open + minute * MINUTE, o, h, low, c, volume))
-    return bars
 
 
 def _in_order(bars: Sequence[Bar]) -> list[Bar]:

@@ -187,10 +187,10 @@ def test_text_from_the_environment_is_taken_for_the_number_it_is() -> None:
     [
         ({"sma_fst": 20}, "here: sma_fst: did you mean sma_fast?"),
         ({"zzz": 20}, "here: zzz: velez has no such parameter"),
-        ({"sma_fast": 4}, "here: sma_fast = 4: Input should be greater than or equal to 5"),
-        ({"sma_fast": "x"}, "here: sma_fast = x: Input should be a valid integer"),
-        ({"stop_buffer_pct": "nan"}, "here: stop_buffer_pct = NaN: Input should be a finite number"),
-        ({"candle_interval_minutes": 3}, "here: candle_interval_minutes = 3: Input should be 1, 2, 5 or 10"),
+        ({"sma_fast": 4}, "here: sma_fast = 4: must be at least 5"),
+        ({"sma_fast": "x"}, "here: sma_fast = x: must be a whole number"),
+        ({"stop_buffer_pct": "nan"}, "here: stop_buffer_pct = NaN: must be a number"),
+        ({"candle_interval_minutes": 3}, "here: candle_interval_minutes = 3: must be 1, 2, 5 or 10"),
     ],
 )
 def test_a_bad_parameter_names_itself_its_value_and_what_is_wrong(

@@ -353,7 +353,7 @@ def test_the_strategys_exit_is_not_ours(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--set", "sma_fast=400"), "--set: sma_fast = 400: Input should be less than or equal to 100"),
+        (("--set", "sma_fast=400"), "--set: sma_fast = 400: must be at most 100"),
         (("--set", "sma_fast=1..3:x"), "--set sma_fast=1..3:x: not a range"),
         (("--metric", "sharp"), "--metric sharp: did you mean sharpe?"),
         (("--walk-forward", "5"), "--walk-forward 5: write train=60d,test=20d"),

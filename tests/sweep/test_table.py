@@ -23,7 +23,7 @@ def chosen(*values: str, keys: Sequence[str] = KEYS) -> ParameterSet:
 def text(
     rows: Sequence[Row], width: int = 80, top: int = 20, keys: Sequence[str] = KEYS, held_out: bool = True
 ) -> list[str]:
-    return list(plain_text(rows, top, "sharpe", keys, held_out, 12 if held_out else 6, width))
+    return list(plain_text(rows, top, "sharpe", keys, held_out, 12 if held_out else 6, width, "velez"))
 
 
 GOOD = Row(chosen("10", "0.1"), made(value=2.0), made(value=1.5))
@@ -36,7 +36,7 @@ def test_figures_out_of_sample_stand_beside_those_in_sample() -> None:
     assert head.split() == ["#", "sma_fast", "stop_buffer_pct", "sharpe", "in", "out", "trades", "in", "out",
                             "return", "in", "out"]  # fmt: skip
     assert row.split() == ["1", "10", "0.1", "2.00", "1.50", "10", "10", "0.00%", "0.00%"]
-    assert rest == ["Best: --set sma_fast=10 --set stop_buffer_pct=0.1"]
+    assert rest == ["Best: --strategy velez --set sma_fast=10 --set stop_buffer_pct=0.1"]
 
 
 def test_where_figures_part_there_is_a_mark_and_a_sentence() -> None:

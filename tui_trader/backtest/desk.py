@@ -36,7 +36,7 @@ _PRICES: Final[tuple[Column, ...]] = ("open", "high", "low", "close")
 class ArrayView(CandleView):
     """A ``CandleView`` filled from columns; what costs time is made only when it is asked for."""
 
-    __slots__ = ("_after", "_after_minute", "earlier", "length", "minute")
+    __slots__ = ("_after", "_after_minute", "length", "minute")
 
     minute: int  # start of the candle
     length: int  # minutes
@@ -44,8 +44,6 @@ class ArrayView(CandleView):
     def __init__(self, length: int) -> None:
         self.length = length
         self._after: datetime | None = None
-        #: Makes ``before`` in a view that is not given it.
-        self.earlier: Callable[[], Mapping[str, float]] = dict
 
     def __getattr__(self, name: str) -> Any:
         # Only slots that were never filled come here.
@@ -53,8 +51,6 @@ class ArrayView(CandleView):
             return time_of(self.minute)
         if name == "end":
             return time_of(self.minute + self.length)
-        if name == "before":
-            return self.earlier()
         raise AttributeError(name)
 
     def ends_after(self, time: datetime) -> bool:
@@ -74,13 +70,11 @@ class Desk:
         self.strategy = strategy
         self.tape = tape
         self.candles = candles
-        self._shown = 0  # the candle in ``view``
         self.required = strategy.required_history
         self.expiry_windows = strategy.pending_expiry_candles * candles.minutes
         self.force_close = bool(strategy.force_close_eod)
         self.series: dict[str, Floats] = candles.indicators(dict(strategy.indicators))
         self.view = ArrayView(candles.minutes)
-        self.view.earlier = self._before
         self._candidates: NDArray[np.bool_] | None = None
         self._asked = np.empty(0, dtype=np.int32)
         self._asked_bounds = [0]
@@ -205,17 +199,13 @@ class Desk:
         view.low, view.close = self._lows[candle], self._closes[candle]
         view.volume, view.minute = int(self._volumes[candle]), self._starts[candle]
         view.now = self._indicators(candle)
-        self._shown = candle
+        view.before = self._unknown if candle in self._histories else self._indicators(candle - 1)
         view.count = candle + 1 - (0 if self._one_history else self._history(candle))
         base = self.exit_base
         view.candles_since_exit = None
         if base is not None and candle < self.exit_end:
             view.candles_since_exit = max(0, candle - base + 1)
         return view
-
-    def _before(self) -> Mapping[str, float]:
-        candle = self._shown
-        return self._unknown if candle in self._histories else self._indicators(candle - 1)
 
     def _indicators(self, candle: int) -> dict[str, float]:
         values = self._values

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Context, Decimal, getcontext, setcontext
+from decimal import Context, Decimal, getcontext
 from typing import Final, NamedTuple
 
 from tui_trader.backtest.account import Account
@@ -20,17 +20,40 @@ from tui_trader.core.events import TradeReason
 from tui_trader.core.fills import Fill, at_last_close, match
 from tui_trader.core.orders import Role, Side
 from tui_trader.core.rule import Holding
+from tui_trader.strategies.base import Strategy
 
 #: What our own sums are done in, whatever a strategy does to the context it is called in.
 CONTEXT: Final = Context(prec=28)
 _PATH: Final = 4  # prices of a bar
 
 
-def own_arithmetic() -> None:
-    """Go on in ``CONTEXT``: a strategy may have changed the precision, which is not for our sums."""
+class ArithmeticChanged(Exception):  # noqa: N818 - says what happened
+    """A strategy left ``Decimal`` with another precision, rounding or other traps than it found."""
+
+
+def own_arithmetic(*, thoroughly: bool = False) -> None:
+    """Make sure that our sums are done in ``CONTEXT``. Raises ``ArithmeticChanged`` when they would not be.
+
+    Live, every call of a strategy has a context of its own; for a backtest that would cost too much.
+    """
     now = getcontext()
-    if now.prec != CONTEXT.prec or now.rounding != CONTEXT.rounding or now.Emax != CONTEXT.Emax:
-        setcontext(CONTEXT.copy())
+    if now.prec != CONTEXT.prec or now.rounding != CONTEXT.rounding or (thoroughly and arithmetic_changed()):
+        raise ArithmeticChanged
+
+
+def arithmetic_changed() -> bool:
+    """Whether the present context is not as ``CONTEXT``."""
+    now = getcontext()
+    mine, theirs = (
+        (context.prec, context.rounding, context.traps, context.Emin, context.Emax, context.clamp)
+        for context in (CONTEXT, now)
+    )
+    return mine != theirs
+
+
+def tell_closed(strategy: Strategy) -> None:
+    """``strategy``'s position is gone."""
+    strategy.on_position_closed()
 
 
 class Hours(NamedTuple):
@@ -349,7 +372,7 @@ class Floor:
         reason = desk.exit_reason or TradeReason.STOP
         tripped = self._account.sold(desk.symbol, role, price, time_of(stamp), reason, seen, now)
         desk.flat(stamp)
-        desk.strategy.on_position_closed()
+        tell_closed(desk.strategy)
         own_arithmetic()
         if tripped:
             self._cancel_entries(2 * (int(now.timestamp()) // 60))

@@ -35,6 +35,7 @@ from tui_trader.backtest.output_file import write_whole
 from tui_trader.backtest.result import BacktestResult
 from tui_trader.backtest.statements import (
     breaker_trips,
+    limits_in_words,
     plural,
     refusals,
     still_open,
@@ -209,6 +210,7 @@ def _heading(result: BacktestResult) -> Iterable[str]:
         "Period": f"{period}, {plural(len(result.sessions), 'session')}",
         "Cash": f"${result.cash:,.2f}",
         "Slippage": plural(result.slippage_ticks, "tick"),
+        "Limits": limits_in_words(result.limits),
         "Times": "New York",
     }
     yield f"<h1>{_text(_title(result))}</h1>\n{_facts(facts)}"

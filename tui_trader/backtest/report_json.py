@@ -41,6 +41,7 @@ def document_of(result: BacktestResult, metrics: Metrics) -> dict[str, Any]:
     return {
         "strategy": result.strategy,
         "config": _plain(result.config),
+        **{section: _plain(values) for section, values in result.limits.items()},
         "symbols": list(result.symbols),
         "start": iso_utc(result.start),
         "end": iso_utc(result.end),

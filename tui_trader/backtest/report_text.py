@@ -17,6 +17,7 @@ from tui_trader.backtest.metrics import Metrics, Slice
 from tui_trader.backtest.result import BacktestResult
 from tui_trader.backtest.statements import (
     breaker_trips,
+    limits_in_words,
     plural,
     refusals,
     some,
@@ -165,6 +166,7 @@ def _facts(result: BacktestResult) -> Table:
         "parameters": ", ".join(f"{name} {_value(value)}" for name, value in result.config.items()),
         "symbols": some(result.symbols),
         "account": f"${result.cash:,.2f}, slippage {plural(result.slippage_ticks, 'tick')}",
+        "limits": limits_in_words(result.limits),
         "bars": f"{result.bars:,}",
         "candles": f"{result.candles:,}",
         "signals": f"{len(result.signals):,}, refused {refused:,}",

@@ -178,6 +178,8 @@ class BacktestResult:
     final_equity: Decimal
     notes: DataNotes
     elapsed_s: float
+    #: The settings of ``risk`` and ``session`` that it was traded under, by their names in the configuration.
+    limits: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def start(self) -> datetime:

@@ -9,11 +9,14 @@ entry works or a position is held (``floor``). A test holds both loops to the sa
 
 from __future__ import annotations
 
+import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal, localcontext
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -23,7 +26,15 @@ from tui_trader.backtest.account import Account
 from tui_trader.backtest.agenda import Agenda
 from tui_trader.backtest.candidates import checked_candidates
 from tui_trader.backtest.desk import NEVER, Desk
-from tui_trader.backtest.floor import CONTEXT, Floor, Hours
+from tui_trader.backtest.floor import (
+    CONTEXT,
+    ArithmeticChanged,
+    Floor,
+    Hours,
+    arithmetic_changed,
+    own_arithmetic,
+    tell_closed,
+)
 from tui_trader.backtest.market import MarketData
 from tui_trader.backtest.result import BacktestResult, EquityCurve, OpenPosition
 from tui_trader.core import decide
@@ -53,6 +64,19 @@ class BacktestRules:
     session: SessionRules
     cash: Decimal = Decimal(100_000)
     slippage_ticks: int = 1
+
+    def as_settings(self) -> dict[str, dict[str, object]]:
+        """The limits by their names in the configuration."""
+        breaker = self.breaker
+        return {
+            "risk": {
+                **asdict(self.risk),
+                "max_daily_loss_pct": breaker.max_daily_loss_pct,
+                "consecutive_loss_pause": breaker.consecutive_losses,
+                "consecutive_loss_min_r": breaker.min_r,
+            },
+            "session": asdict(self.session),
+        }
 
 
 class BacktestRunner:
@@ -129,14 +153,19 @@ class BacktestRunner:
         progress(1.0)
 
     def _blame_strategy(self, error: BaseException) -> None:
-        """Raise ``StrategyRaised`` when ``error`` came out of a strategy's own code."""
+        """Raise ``StrategyRaised`` when ``error`` came out of a strategy's own code, or of what it did."""
+        if isinstance(error, ArithmeticChanged) or arithmetic_changed():
+            raise StrategyRaised(
+                f"strategy {self._strategies[0].name} changes the precision, rounding or traps of Decimal "
+                f"for everyone: do that within decimal.localcontext()"
+            ) from None
         culprit = _culprit(error.__traceback__)
         if culprit is None or isinstance(error, TuiTraderError):
             return
         strategy, view = culprit
         candle = f", candle of {view.start:%Y-%m-%d %H:%M} UTC" if view is not None else ""
         where = f"strategy {strategy.name} failed on {strategy.symbol}{candle}"
-        raise StrategyRaised(f"{where}: {described(error)}") from error
+        raise StrategyRaised(f"{where}: {described(error)}{_line_of(error, strategy)}") from error
 
     def _result(self, elapsed: float) -> BacktestResult:
         account, market, rules = self._account, self._market, self._rules
@@ -166,6 +195,7 @@ class BacktestRunner:
             account.portfolio.equity(),
             replace(market.notes, cold=cold),
             elapsed,
+            rules.as_settings(),
         )
 
     def _open_positions(self) -> list[OpenPosition]:
@@ -197,6 +227,7 @@ class BacktestRunner:
             while floor.pass_time() and self._account.breaker.trip is None and self._scan(number):
                 pass
         floor.note_equity(2 * closed)
+        own_arithmetic(thoroughly=True)
 
     def _first_bar(self, session: int) -> int:
         """The minute of the session's first delivery."""
@@ -274,6 +305,16 @@ class BacktestRunner:
         return True
 
 
+def _line_of(error: BaseException, strategy: Strategy) -> str:
+    """Where in the strategy's own file it was, if it was there."""
+    file = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
+    at = 0
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == file:
+            at = line
+    return f" ({Path(file).name} line {at})" if file and at else ""
+
+
 def _culprit(trace: TracebackType | None) -> tuple[Strategy, CandleView | None] | None:
     """The strategy that an exception came out of, and the candle that it was asked about."""
     while trace is not None:
@@ -282,7 +323,7 @@ def _culprit(trace: TracebackType | None) -> tuple[Strategy, CandleView | None] 
             return names["rule"], names["view"]
         if code is checked_candidates.__code__:
             return names["strategy"], None
-        if code.co_name == "on_position_closed":
-            return names["self"], None
+        if code is tell_closed.__code__:
+            return names["strategy"], None
         trace = trace.tb_next
     return None

@@ -147,3 +147,16 @@ def _minute(time: datetime) -> str:
 
 def _day(time: datetime) -> str:
     return f"{time.astimezone(NEW_YORK):%Y-%m-%d}"
+
+
+def limits_in_words(limits: Mapping[str, Mapping[str, object]]) -> str:
+    """The limits that decide most about sizes and pauses; the JSON has them all."""
+    risk = limits.get("risk")
+    if not risk:
+        return ""
+    return (
+        f"risk {risk['max_risk_per_trade_pct']} % or ${risk['max_risk_per_trade']} a trade, "
+        f"{risk['max_position_pct']} % of equity a position, {risk['max_open_positions']} positions; "
+        f"paused by a day of -{risk['max_daily_loss_pct']} % "
+        f"or {risk['consecutive_loss_pause']} losses in a row"
+    )

@@ -168,7 +168,16 @@ def _study(
             return _Outcome(list(lines), walk_document(walked, metric), failed)
         inside, outside = hold_out(sessions)
         rows = rank_sets(ledger, sets, inside, outside, metric, progress)
-        lines = plain_text(rows, options.top, metric, swept, outside is not None, len(sessions), width)
+        lines = plain_text(
+            rows,
+            options.top,
+            metric,
+            swept,
+            outside is not None,
+            len(sessions),
+            width,
+            chosen.strategy.name,
+        )
         failed = all(row.inside.error for row in rows)
         return _Outcome(list(lines), rows_document(rows, metric, inside, outside), failed)
 

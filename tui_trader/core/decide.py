@@ -41,8 +41,10 @@ Decision = EnterLong | MoveStop | ExitNow | CancelPending
 
 
 def _price(value: Decimal, what: str) -> Decimal:
-    if not isinstance(value, Decimal) or not value.is_finite() or value <= ZERO:
-        raise StrategyNonsense(f"{what} of {value!r} is not a price")
+    if not isinstance(value, Decimal):
+        raise StrategyNonsense(f"{what} of {value!r} is {type(value).__name__}: return a Decimal")
+    if not value.is_finite() or value <= ZERO:
+        raise StrategyNonsense(f"{what} of {value} is not a price")
     return value
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +11,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from tui_trader.core.indicators import Floats
+
+
+def _unknown_indicator(name: str, known: Iterable[str]) -> LookupError:
+    return LookupError(f"no indicator {name!r}: `indicators` names {', '.join(known) or 'none'}")
 
 
 class CandleView:
@@ -44,12 +47,18 @@ class CandleView:
         return self.end > time
 
     def value(self, name: str) -> float:
-        """Indicator ``name`` at this candle, NaN when it is not warm or not asked for."""
-        return self.now.get(name, math.nan)
+        """Indicator ``name`` at this candle, NaN when it is not warm. Raises ``LookupError`` for others."""
+        try:
+            return self.now[name]
+        except KeyError:
+            raise _unknown_indicator(name, self.now) from None
 
     def previous(self, name: str) -> float:
         """Indicator ``name`` at the candle before."""
-        return self.before.get(name, math.nan)
+        try:
+            return self.before[name]
+        except KeyError:
+            raise _unknown_indicator(name, self.now) from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,14 +80,18 @@ class CandleColumns:
         return len(self.close)
 
     def value(self, name: str) -> Floats:
-        """Indicator ``name`` at each candle."""
-        return self.now[name]
+        """Indicator ``name`` at each candle. Raises ``LookupError`` for one that was not asked for."""
+        try:
+            return self.now[name]
+        except KeyError:
+            raise _unknown_indicator(name, self.now) from None
 
     def previous(self, name: str) -> Floats:
         """Indicator ``name`` at the candle before each, NaN at the first."""
-        values = np.empty_like(self.now[name])
+        column = self.value(name)
+        values = np.empty_like(column)
         values[:1] = np.nan
-        values[1:] = self.now[name][:-1]
+        values[1:] = column[:-1]
         return values
 
     def until(self, count: int) -> CandleColumns:

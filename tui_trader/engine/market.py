@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -229,7 +230,7 @@ class MarketDesk:
                 CandleClosed(
                     candle.symbol, candle.start, candle.minutes, candle.open, candle.high, candle.low,
                     candle.close, candle.volume, candle.bars, candle.complete,
-                    view.value("sma_fast"), view.value("sma_slow"),
+                    view.now.get("sma_fast", math.nan), view.now.get("sma_slow", math.nan),
                 )
             )  # fmt: skip
         else:

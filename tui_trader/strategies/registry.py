@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from tui_trader.core.candles import INTERVALS
 from tui_trader.core.indicators import IndicatorCalculator
@@ -69,12 +70,36 @@ def strategy_config(strategy: type[Strategy], values: Mapping[str, Any], where: 
             near = get_close_matches(name, list(strategy.config_type.model_fields), n=1)
             hint = f"did you mean {near[0]}?" if near else f"{strategy.name} has no such parameter"
             raise UsageError(f"{where}: {name}: {hint}") from None
-        given = f" = {first['input']}" if name else ""
-        raise UsageError(f"{where}: {name}{given}: {first['msg']}") from None
+        if not name:
+            raise UsageError(f"{where}: {_reason(first)}") from None
+        raise UsageError(f"{where}: {name} = {first['input']}: {_reason(first)}") from None
     except Exception as error:  # noqa: BLE001 - a strategy's own validator
         raise UsageError(f"{where}: {strategy.name} cannot check its parameters: {_what(error)}") from None
     _try_out(strategy, config)
     return config
+
+
+def _reason(error: ErrorDetails) -> str:
+    """What a value must be, in our words where we have them."""
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}"
+        case "greater_than":
+            return f"must be more than {context['gt']}"
+        case "less_than":
+            return f"must be less than {context['lt']}"
+        case "literal_error":
+            return f"must be {context['expected']}"
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
+            return "must be a whole number"
+        case "float_type" | "float_parsing" | "decimal_type" | "decimal_parsing" | "finite_number":
+            return "must be a number"
+    return error["msg"]
 
 
 def _try_out(strategy: type[Strategy], config: StrategyConfig) -> None:

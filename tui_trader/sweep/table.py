@@ -42,6 +42,7 @@ def plain_text(
     held_out: bool,
     sessions: int,
     width: int,
+    strategy: str,
 ) -> Iterator[str]:
     """Lines: the ``top`` rows in ``width`` columns if they can be, then the warnings.
 
@@ -71,8 +72,8 @@ def plain_text(
             f"{plural(sessions, 'session')}: too few to hold any out ({FEWEST_TO_HOLD_OUT} are needed). "
             "Every figure is in sample, so expect less."
         )
-    if rows and not rows[0].inside.error and rows[0].inside.trades:
-        yield _command(rows[0].chosen, swept)
+    if len(rows) > 1 and not rows[0].inside.error and rows[0].inside.trades:
+        yield _command(rows[0].chosen, strategy)
     yield from _failures([*(row.inside for row in rows), *(row.outside for row in rows)])
 
 
@@ -167,8 +168,10 @@ def _figure(name: str, result: JobResult | None) -> str:
     return f"{value:,.2f}"
 
 
-def _command(chosen: ParameterSet, swept: Sequence[str]) -> str:
-    return " ".join(["Best:", *(f"--set {shlex.quote(f'{key}={chosen.values[key]}')}" for key in swept)])
+def _command(chosen: ParameterSet, strategy: str) -> str:
+    """What to say to ``backtest`` to have the best row again."""
+    sets = [f"--set {shlex.quote(f'{key}={value}')}" for key, value in chosen.values.items()]
+    return " ".join(["Best:", f"--strategy {shlex.quote(strategy)}", *sets])
 
 
 def _failures(results: Sequence[JobResult | None]) -> Iterator[str]:

@@ -186,7 +186,8 @@ class _Collector:
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UsageError(f"{path}: incomplete or damaged gzip data ({error}); fetch it again") from None
         except OSError as error:
-            raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+            cure = "; name the files in it" if path.is_dir() else ""
+            raise UsageError(f"{path}: cannot be read: {error.strerror}{cure}") from None
 
     def _keep(self, block: _Block) -> None:
         self._blocks.append(block if self._symbols.wanted is None else block.where(block.symbol >= 0))
