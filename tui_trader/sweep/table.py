@@ -72,7 +72,7 @@ def plain_text(
             f"{plural(sessions, 'session')}: too few to hold any out ({FEWEST_TO_HOLD_OUT} are needed). "
             "Every figure is in sample, so expect less."
         )
-    if len(rows) > 1 and not rows[0].inside.error and rows[0].inside.trades:
+    if swept and rows and not rows[0].inside.error and rows[0].inside.trades:
         yield _command(rows[0].chosen, strategy)
     yield from _failures([*(row.inside for row in rows), *(row.outside for row in rows)])
 
