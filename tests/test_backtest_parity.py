@@ -25,8 +25,8 @@ from tests.backtest.parity import (
     result_differences,
     run_backtest,
 )
-from tests.backtest.rules import CuriousConfig, curious, marked, overnight, sma_cross
-from tests.backtest.scenes import flat, mark
+from tests.backtest.rules import CuriousConfig, Marked, curious, marked, overnight, sma_cross
+from tests.backtest.scenes import OPEN, SESSIONS, flat, mark
 from tests.oracle.harness import (
     CALENDAR,
     Case,
@@ -39,7 +39,9 @@ from tests.oracle.harness import (
 from tests.oracle.markets import RECORDING, recorded_bars, simulated_bars
 from tests.oracle.nasty import cases
 from tests.oracle.oracle import RiskParams, SessionParams, VelezParams
-from tui_trader.core.bars import Bar
+from tui_trader.core.bars import MINUTE, Bar
+from tui_trader.core.rule import CandleView, Holding
+from tui_trader.strategies.base import StrategyConfig
 
 # exchange_calendars and its pandas do not quite agree.
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values")
@@ -54,6 +56,10 @@ TWO = ("BAC", "SPY")
 
 def velez(questions: list[Line]) -> Strategies:
     return velez_of
+
+
+def curious_pair(questions: list[Line]) -> Strategies:
+    return curious([CuriousConfig(overnight=True), CuriousConfig(candle_interval_minutes=15)], questions)
 
 
 def agreed(case: Case, rules: Rules = velez) -> BacktestRun:
@@ -124,12 +130,7 @@ def test_recorded_sessions_are_traded_alike(recorded: Sequence[Bar], changes: di
     [
         pytest.param(lambda questions: sma_cross(), id="sma_cross"),
         pytest.param(lambda questions: overnight(atr_stop_multiple=4.0), id="overnight"),
-        pytest.param(
-            lambda questions: curious(
-                [CuriousConfig(overnight=True), CuriousConfig(candle_interval_minutes=15)], questions
-            ),
-            id="curious",
-        ),
+        pytest.param(curious_pair, id="curious"),
     ],
 )
 def test_other_rules_trade_recorded_sessions_alike(recorded: Sequence[Bar], rules: Rules) -> None:
@@ -161,6 +162,19 @@ def test_simulated_sessions_are_traded_alike(
     params = VelezParams(sma_slow=100, candle_interval_minutes=minutes)
     run = agreed_by_all(Case(bars, symbols, params, start=sessions[1].date if warm else None, warm=warm))
     assert len(run.result.trades) >= 3
+
+
+@pytest.mark.parametrize(
+    ("span", "rules"),
+    [
+        pytest.param(HALF_DAY, curious_pair, id="curious"),
+        pytest.param(CLOCKS_BACK, lambda questions: sma_cross(candle_interval_minutes=1), id="sma_cross"),
+    ],
+)
+def test_other_rules_trade_simulated_sessions_alike(span: tuple[date, date], rules: Rules) -> None:
+    symbols = ("AMD", "LONE")
+    run = agreed(Case(simulated_bars(symbols, 5, CALENDAR.sessions(*span)), symbols), rules)
+    assert len(run.result.trades) >= 10
 
 
 @pytest.mark.parametrize("span", [HALF_DAY, CLOCKS_BACK, CLOCKS_FORWARD])
@@ -248,7 +262,7 @@ RULES = ("velez", "sma_cross", "overnight", "curious")
 
 @pytest.mark.parametrize("rule", RULES)
 def test_invented_sessions_full_of_mishaps_are_traded_alike(rule: str) -> None:
-    assert searched(rule, 20, 1) > 2
+    assert searched(rule, 15, 1) > 2
 
 
 @pytest.mark.soak
@@ -279,3 +293,27 @@ def test_so_they_are_behind_another_symbol() -> None:
     case = Case(bars, ("AAA", "BBB", "CCC"), risk=RiskParams(max_open_positions=2))
     run = agreed(case, lambda _: marked)
     assert [signal.refused for signal in run.result.signals] == ["", "", ""]
+
+
+class Leaving(Marked):
+    """Candles of two minutes; wants out at the session's last one, which only the close completes."""
+
+    @property
+    def candle_interval_minutes(self) -> int:
+        return 2
+
+    @property
+    def force_close_eod(self) -> bool:
+        return False
+
+    def should_exit(self, view: CandleView, holding: Holding) -> bool:
+        return view.start == OPEN + 388 * MINUTE
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["a day without any bar", "a day on which others trade"])
+def test_a_sale_decided_at_the_close_waits_for_the_next_bar_however_late(others: int) -> None:
+    held = [*mark(flat("AAA", range(0, 389, 2)), 8), *flat("AAA", range(390), 51.0, day=2)]
+    other = flat("BBB", range(390), day=1) if others else []
+    case = Case([*held, *other], ("AAA", "BBB"))
+    run = agreed(case, lambda _: lambda case: [Leaving(symbol, StrategyConfig()) for symbol in case.symbols])
+    assert [trade.exit_time for trade in run.result.trades] == [SESSIONS[2].open]

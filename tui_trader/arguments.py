@@ -32,7 +32,8 @@ def money(text: str) -> Decimal:
         amount = Decimal(text)
     except InvalidOperation:
         amount = Decimal(-1)
-    if not (amount.is_finite() and 0 < amount <= 10**12):
+    plain = re.fullmatch(r"[0-9]{1,13}(\.[0-9]{1,2})?", text.strip())
+    if plain is None or not Decimal("0.01") <= amount <= 10**12:
         raise argparse.ArgumentTypeError(f"{text!r} is no amount of dollars: write 100000, say")
     return amount
 

@@ -103,7 +103,7 @@ def rules_for(name: str, data: st.DataObject) -> Callable[[], Strategies]:
 
 
 @pytest.mark.parametrize("name", ["velez", "overnight", "curious"])
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_was_done_by_a_time_does_not_depend_on_later_bars(name: str, data: st.DataObject) -> None:
     case = data.draw(cases().filter(lambda case: case.recorded))

@@ -316,13 +316,11 @@ def test_a_mistake_of_the_engine_is_noticed(
     assert any(noticed(live(scene), tested) for scene, tested in pairs)
 
 
-# ---- the oracle would notice, too ----------------------------------------------------------------------
+# ---- and the oracle ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a tick more of slippage", "lows of the body", "average volume of 19 bars"])
-def test_a_mistake_that_both_loops_shared_would_be_noticed_by_the_oracle(
-    monkeypatch: Patch, name: str
-) -> None:
+def test_a_mistake_of_the_backtest_is_noticed_by_the_oracle_too(monkeypatch: Patch, name: str) -> None:
     case = SCENES[0].case
     assert oracle_differences(run_backtest(case)) == ""
     BACKTEST[name](monkeypatch)

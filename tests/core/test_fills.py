@@ -258,3 +258,11 @@ def test_a_bar_that_fills_an_entry_reached_its_stop_and_one_that_reached_it_trig
 @given(bars, cents)
 def test_a_stop_fills_exactly_when_the_bar_reached_it(on: Bar, stop: int) -> None:
     assert (fill(protect(str(D(stop) / 100)), on) is not None) is (on.low <= stop / 100)
+
+
+@pytest.mark.parametrize(
+    ("price", "ticks", "left"),
+    [("5.30", 1000, "0.01"), ("5.30", 100, "4.30"), ("0.05", 1000, "0.0001"), ("0.00005", 1, "0.00005")],
+)
+def test_nothing_is_sold_for_less_than_a_tick(price: str, ticks: int, left: str) -> None:
+    assert slipped(Decimal(price), Side.SELL, ticks) == Decimal(left)

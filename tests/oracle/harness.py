@@ -329,6 +329,8 @@ def _orders(run: EngineRun) -> Iterator[Line]:
                 yield *about, "submit", order.qty, order.stop_price, order.limit_price
             case OrderState.CANCELED:
                 yield *about, "end", order.qty, order.stop_price, order.limit_price
+            case OrderState.EXPIRED if order.reason == "the session ended":  # a day order ends with its day
+                yield *about, "end", order.qty, order.stop_price, order.limit_price
             case OrderState.DENIED | OrderState.REJECTED | OrderState.UNKNOWN | OrderState.EXPIRED:
                 yield *about, str(order.state), order.qty, order.reason, None
 

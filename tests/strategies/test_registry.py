@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tui_trader.core.indicators import Indicator
 from tui_trader.errors import UsageError
 from tui_trader.strategies import registry
-from tui_trader.strategies.registry import find_strategy, strategy_config
-from tui_trader.strategies.sma_cross import SmaCross
+from tui_trader.strategies.registry import check_strategy, find_strategy, strategy_config
+from tui_trader.strategies.sma_cross import SmaCross, SmaCrossConfig
 from tui_trader.strategies.velez import Velez, VelezConfig
 
 HEAD = """
@@ -231,3 +232,28 @@ def test_a_strategy_that_cannot_be_made_is_refused_before_the_run(
     with pytest.raises(UsageError) as caught:
         strategy_config(found, {}, "routes.1.config")
     assert str(caught.value).startswith(f"strategy mine cannot be used: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"candle_interval_minutes": 5.0}, "candles of 5.0 minutes: one of 1, 2, 5, 10, 15"),
+        ({"candle_interval_minutes": True}, "candles of True minutes"),
+        ({"indicators": {"sma": Indicator("sma", 0)}}, "indicator sma: a period of 0 candles"),
+        ({"indicators": {"sma": Indicator("sma", "5")}}, "indicator sma: a period of '5' candles"),  # type: ignore[arg-type]
+        ({"indicators": {"zzz": Indicator("zzz", 5)}}, "there is no indicator 'zzz'"),  # type: ignore[arg-type]
+        ({"indicators": {"sma": 20}}, "indicators must map names to Indicator"),
+        ({"__init__": lambda self, symbol, config: None}, "AttributeError"),
+    ],
+)
+def test_a_class_with_an_innocent_mistake_is_refused_in_a_line(changes: dict[str, object], why: str) -> None:
+    broken = type("Broken", (SmaCross,), {"name": "broken", **changes})
+    with pytest.raises(UsageError, match=r"^strategy broken cannot be used: ") as error:
+        check_strategy(broken, lambda: broken("A", SmaCrossConfig()))
+    assert why in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "1e-999999999", "1" * 41])
+def test_a_number_of_millions_of_digits_is_no_parameter(text: str) -> None:
+    with pytest.raises(UsageError, match="must be a"):
+        strategy_config(SmaCross, {"max_entry_slippage_r": text}, "here")

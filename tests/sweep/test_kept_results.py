@@ -213,12 +213,27 @@ def test_what_is_no_file_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_files_from_elsewhere_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "abandoned.unfinished").write_text("half")
-    os.utime(tmp_path / "abandoned.unfinished", (0, 0))
-    (tmp_path / "being-written.unfinished").write_text("half")
+    abandoned, being_written = f"{KEY[:16]}-aaaaaaaa.unfinished", f"{KEY[:16]}-bbbbbbbb.unfinished"
+    for name in ("notes.txt", "thesis.unfinished", abandoned, being_written):
+        (tmp_path / name).write_text("mine, or half a result")
+    for name in ("thesis.unfinished", abandoned):
+        os.utime(tmp_path / name, (0, 0))
     ResultStore(tmp_path).tidy()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["being-written.unfinished", "notes.txt"]
+    left = [being_written, "notes.txt", "thesis.unfinished"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(left)
+
+
+def test_a_pipe_in_a_results_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / f"{KEY}.json")
+    assert ResultStore(tmp_path).get(KEY) is None
+
+
+def test_a_link_in_a_results_place_is_not_followed(tmp_path: Path) -> None:
+    store, elsewhere = ResultStore(tmp_path / "here"), ResultStore(tmp_path / "there")
+    elsewhere.put(KEY, made())
+    (tmp_path / "here" / f"{KEY}.json").symlink_to(tmp_path / "there" / f"{KEY}.json")
+    assert elsewhere.get(KEY) is not None
+    assert store.get(KEY) is None
 
 
 def test_many_writers_of_one_result_leave_one_whole_file(tmp_path: Path) -> None:

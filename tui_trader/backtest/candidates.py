@@ -2,8 +2,8 @@
 
 ``entry_candidates`` is given whole columns, so it could look ahead, or forget a signal. Neither may pass in
 silence: the mask is made again over columns that end just behind some of its candidates, and the strategy is
-asked about some of the candles that it leaves out. Both are done by instances that do not trade, so nothing
-that was seen can be remembered.
+asked about some of the candles that it leaves out. Both are done by instances that do not trade, so that
+none remembers what it saw (a strategy that hoards columns outside of itself fools its author alone).
 """
 
 from __future__ import annotations

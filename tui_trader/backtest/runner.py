@@ -25,7 +25,8 @@ import numpy as np
 from tui_trader.backtest.account import Account
 from tui_trader.backtest.agenda import Agenda
 from tui_trader.backtest.candidates import checked_candidates
-from tui_trader.backtest.desk import NEVER, Desk
+from tui_trader.backtest.candles import Candles
+from tui_trader.backtest.desk import NEVER, ArrayView, Desk
 from tui_trader.backtest.floor import (
     CONTEXT,
     ArithmeticChanged,
@@ -37,6 +38,7 @@ from tui_trader.backtest.floor import (
 )
 from tui_trader.backtest.market import MarketData
 from tui_trader.backtest.result import BacktestResult, EquityCurve, OpenPosition
+from tui_trader.backtest.tape import Tape, time_of
 from tui_trader.core import decide
 from tui_trader.core.breaker import BreakerLimits
 from tui_trader.core.decide import EnterLong, decide_flat
@@ -100,6 +102,8 @@ class BacktestRunner:
         self._strategies = sorted(strategies, key=lambda strategy: strategy.symbol)
         if not self._strategies:
             raise UsageError("there is no symbol to trade")
+        self._name = self._strategies[0].name
+        self._symbols = [(strategy, strategy.symbol) for strategy in self._strategies]
         self._first = market.session_number(trade_from) if trade_from else 0
         if self._first == len(market.sessions):
             raise UsageError(f"the bars hold no session from {trade_from} on")
@@ -136,7 +140,7 @@ class BacktestRunner:
         cut_offs = 2 * (market.closes - self._rules.session.no_entries_before_close_min)
         for number, strategy in enumerate(self._strategies):
             candles = market.candles(strategy.symbol, strategy.candle_interval_minutes)
-            desk = Desk(number, strategy, market.tapes[strategy.symbol], candles)
+            desk = open_desk(number, strategy, market.tapes[strategy.symbol], candles)
             candidates = checked_candidates(strategy, candles, desk.series) if self._jump else None
             desk.plan(candidates, cut_offs)
             self._desks.append(desk)
@@ -156,15 +160,19 @@ class BacktestRunner:
         """Raise ``StrategyRaised`` when ``error`` came out of a strategy's own code, or of what it did."""
         if isinstance(error, ArithmeticChanged) or arithmetic_changed():
             raise StrategyRaised(
-                f"strategy {self._strategies[0].name} changes the precision, rounding or traps of Decimal "
+                f"strategy {self._name} changes the precision, rounding or traps of Decimal "
                 f"for everyone: do that within decimal.localcontext()"
             ) from None
         culprit = _culprit(error.__traceback__)
         if culprit is None or isinstance(error, TuiTraderError):
             return
         strategy, view = culprit
-        candle = f", candle of {view.start:%Y-%m-%d %H:%M} UTC" if view is not None else ""
-        where = f"strategy {strategy.name} failed on {strategy.symbol}{candle}"
+        # What the strategy can have changed is not asked: its symbol, its name, the view.
+        symbol = next((own for mine, own in self._symbols if mine is strategy), "?")
+        candle = ""
+        if isinstance(view, ArrayView) and isinstance(view.minute, int):
+            candle = f", candle of {time_of(view.minute):%Y-%m-%d %H:%M} UTC"
+        where = f"strategy {self._name} failed on {symbol}{candle}"
         raise StrategyRaised(f"{where}: {described(error)}{_line_of(error, strategy)}") from error
 
     def _result(self, elapsed: float) -> BacktestResult:
@@ -305,6 +313,11 @@ class BacktestRunner:
         return True
 
 
+def open_desk(number: int, strategy: Strategy, tape: Tape, candles: Candles) -> Desk:
+    """The desk of ``strategy``, which is asked what it needs."""
+    return Desk(number, strategy, tape, candles)
+
+
 def _line_of(error: BaseException, strategy: Strategy) -> str:
     """Where in the strategy's own file it was, if it was there."""
     file = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
@@ -322,6 +335,8 @@ def _culprit(trace: TracebackType | None) -> tuple[Strategy, CandleView | None] 
         if code.co_filename == decide.__file__:
             return names["rule"], names["view"]
         if code is checked_candidates.__code__:
+            return names["strategy"], None
+        if code is open_desk.__code__:
             return names["strategy"], None
         if code is tell_closed.__code__:
             return names["strategy"], None

@@ -37,6 +37,11 @@ class BacktestPlan:
             check_strategy(self.strategy, partial(self.strategy, symbol, self.config))
             for symbol in market.symbols
         ]
+        for strategy, symbol in zip(strategies, market.symbols, strict=True):
+            if strategy.symbol != symbol:
+                raise UsageError(
+                    f"strategy {strategy.name} cannot be used: made for {symbol}, it changes its symbol"
+                )
         return BacktestRunner(market, strategies, self.rules)
 
 

@@ -20,6 +20,7 @@ from tui_trader.commands.progress_line import ProgressLine
 from tui_trader.engine.nyse import NyseCalendar
 from tui_trader.errors import TuiTraderError, UsageError
 from tui_trader.options import BacktestOptions
+from tui_trader.paths import default_config_path
 from tui_trader.stdout import put
 from tui_trader.strategies.registry import check_strategy
 
@@ -64,7 +65,7 @@ def _read_market(options: BacktestOptions, plan: BacktestPlan) -> MarketData:
 def _check_outputs(options: BacktestOptions) -> None:
     """What would go wrong after the work is told before it."""
     outputs = _outputs(options)
-    inputs = (*options.bars, *([options.config] if options.config else []))
+    inputs = (*options.bars, *own_files(options.config))
     for option, path in outputs.items():
         if str(path) == STDOUT:
             raise UsageError(f"{option} -: only --json can go to standard output: name a file")
@@ -78,6 +79,12 @@ def _check_outputs(options: BacktestOptions) -> None:
         require_plotly()
     if options.json == STDOUT and sys.stdout is None:
         raise TuiTraderError("--json -: standard output is closed")
+
+
+def own_files(config: Path | None) -> list[Path]:
+    """The user's configuration and strategies, which no mistyped output may replace."""
+    folder = default_config_path().parent
+    return [config or default_config_path(), *folder.glob("strategies/*"), *folder.glob("themes/*")]
 
 
 def _outputs(options: BacktestOptions) -> dict[str, Path]:

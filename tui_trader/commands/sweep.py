@@ -17,6 +17,7 @@ from tui_trader.backtest.output_file import check_output, write_whole
 from tui_trader.backtest.report_json import json_pieces
 from tui_trader.backtest.setup import read_table
 from tui_trader.backtest.statements import plural, some
+from tui_trader.commands.backtest import own_files
 from tui_trader.core.calendar import FixedCalendar, Session
 from tui_trader.core.events import iso_utc
 from tui_trader.engine.nyse import NyseCalendar
@@ -106,8 +107,8 @@ def _check(options: SweepOptions) -> None:
         if sys.stdout is None:
             raise TuiTraderError("--json -: standard output is closed")
     elif options.base.json is not None:
-        config = [options.base.config] if options.base.config else []
-        check_output(Path(options.base.json), "--json", (*options.base.bars, *config))
+        inputs = (*options.base.bars, *own_files(options.base.config))
+        check_output(Path(options.base.json), "--json", inputs)
 
 
 def _recipe(chosen: Candidates, table: BarTable, sessions: Sequence[Session]) -> Recipe:

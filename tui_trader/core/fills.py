@@ -48,8 +48,10 @@ def path_of(bar: Bar) -> Path:
 
 def slipped(price: Decimal, side: Side, ticks: int) -> Decimal:
     """``price`` made worse by ``ticks`` ticks."""
-    slippage = tick_size(price) * ticks
-    return price + slippage if side is Side.BUY else price - slippage
+    tick = tick_size(price)
+    if side is Side.BUY:
+        return price + tick * ticks
+    return max(price - tick * ticks, min(price, tick))  # nothing is sold for less than a tick
 
 
 def match(order: WorkingOrder, path: Path, ticks: int, bought_at: Decimal | None = None) -> Fill | None:

@@ -173,7 +173,8 @@ def stream(indicator: Indicator) -> Stream:
             return _Atr(indicator.period)
         case "vwap":
             return _Vwap()
-    assert_never(indicator.kind)
+        case _:
+            raise ValueError(f"there is no indicator {indicator.kind!r}: sma, ema, rsi, atr or vwap")
 
 
 class CandleArrays(NamedTuple):

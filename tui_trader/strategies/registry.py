@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tui_trader.core.candles import INTERVALS
-from tui_trader.core.indicators import IndicatorCalculator
+from tui_trader.core.indicators import Indicator, IndicatorCalculator
 from tui_trader.errors import UsageError
 from tui_trader.strategies.base import Strategy, StrategyConfig
 from tui_trader.strategies.sma_cross import SmaCross
@@ -28,6 +28,7 @@ from tui_trader.strategies.velez import Velez
 GROUP = "tui_trader.strategies"
 _MOST_CANDLES = 100_000
 _TEXT_LENGTH = 300
+_NUMBER_LENGTH = 40
 _BUILT_IN: tuple[type[Strategy], ...] = (Velez, SmaCross)
 
 
@@ -62,7 +63,7 @@ def strategy_config(strategy: type[Strategy], values: Mapping[str, Any], where: 
     Values from the environment and from ``--set`` are text: what reads as a number is taken for one.
     """
     try:
-        config = strategy.config_type.model_validate({key: _number(value) for key, value in values.items()})
+        config = strategy.config_type.model_validate({key: as_number(value) for key, value in values.items()})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -73,6 +74,8 @@ def strategy_config(strategy: type[Strategy], values: Mapping[str, Any], where: 
         if not name:
             raise UsageError(f"{where}: {_reason(first)}") from None
         raise UsageError(f"{where}: {name} = {first['input']}: {_reason(first)}") from None
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
     except Exception as error:  # noqa: BLE001 - a strategy's own validator
         raise UsageError(f"{where}: {strategy.name} cannot check its parameters: {_what(error)}") from None
     _try_out(strategy, config)
@@ -112,7 +115,11 @@ def check_strategy(strategy: type[Strategy], make: Callable[[], Strategy]) -> St
     try:
         with localcontext():
             trial = make()
-            IndicatorCalculator(dict(trial.indicators))
+            wanted = dict(trial.indicators)
+            unusable = _unusable_indicator(wanted)
+            if not unusable:
+                IndicatorCalculator(wanted)
+            named = trial.symbol, trial.config
             minutes = trial.candle_interval_minutes
             counts = (trial.required_history, trial.pending_expiry_candles)
             bool(trial.force_close_eod)
@@ -123,12 +130,27 @@ def check_strategy(strategy: type[Strategy], make: Callable[[], Strategy]) -> St
             f"strategy {strategy.name} cannot be used: required_history and pending_expiry_candles must be "
             f"whole numbers up to {_MOST_CANDLES}, not {counts[0]!r:.40} and {counts[1]!r:.40}"
         )
-    if minutes not in INTERVALS:
+    if unusable:
+        raise UsageError(f"strategy {strategy.name} cannot be used: {unusable}")
+    if not isinstance(named[0], str):
+        raise UsageError(f"strategy {strategy.name} cannot be used: it changes its symbol")
+    if type(minutes) is not int or minutes not in INTERVALS:
         known = ", ".join(str(interval) for interval in INTERVALS)
         raise UsageError(
             f"strategy {strategy.name} cannot be used: candles of {minutes} minutes: one of {known}"
         )
     return trial
+
+
+def _unusable_indicator(wanted: Mapping[Any, Any]) -> str:
+    """What is wrong with the indicators that a strategy asks for, if anything."""
+    for name, indicator in wanted.items():
+        if not isinstance(name, str) or not isinstance(indicator, Indicator):
+            return f"indicators must map names to Indicator, not {name!r:.40} to {indicator!r:.60}"
+        period = indicator.period
+        if type(period) is not int or not (1 <= period <= _MOST_CANDLES or indicator.kind == "vwap"):
+            return f"indicator {name}: a period of {period!r:.40} candles"
+    return ""
 
 
 def _what(error: BaseException) -> str:
@@ -139,13 +161,20 @@ def _what(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"[:_TEXT_LENGTH]
 
 
-def _number(value: Any) -> Any:
+def as_number(value: Any) -> Any:
+    """Text that reads as a number as that number, anything else as it is.
+
+    Raises ``UsageError`` for numbers of so many digits that they would hold everything up.
+    """
     if isinstance(value, str):
         for kind in (int, Decimal):
             try:
-                return kind(value)
+                number = kind(value)
             except (ValueError, ArithmeticError):
                 continue
+            if len(value) > _NUMBER_LENGTH or abs(Decimal(number).adjusted()) > _NUMBER_LENGTH:
+                raise UsageError(f"{value[:20]}: must be a number of ordinary size")
+            return number
     return value
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tui_trader.core.indicators import Indicator
-from tui_trader.core.money import to_decimal
+from tui_trader.core.money import SUB_PENNY, to_decimal
 from tui_trader.core.rule import CandleColumns, CandleView, Holding
 from tui_trader.strategies.base import Strategy, StrategyConfig
 
@@ -20,6 +20,8 @@ from tui_trader.strategies.base import Strategy, StrategyConfig
 _SMA_TOLERANCE = 1e-9
 _STOP_DIGITS = 6
 _STOP_STEP = 10.0**-_STOP_DIGITS
+# Below a tick there is no price for a stop.
+_LEAST_STOP = float(SUB_PENNY)
 
 
 class SmaCrossConfig(StrategyConfig):
@@ -73,7 +75,7 @@ class SmaCross(Strategy):
             return False
         if not view.before["sma_fast"] - view.before["sma_slow"] <= tolerance:
             return False
-        return self._stop(view) > 0
+        return self._stop(view) >= _LEAST_STOP
 
     def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_]:
         """Where the averages cross upward, in the arithmetic of ``should_long``."""

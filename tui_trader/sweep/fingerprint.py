@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -71,10 +72,8 @@ def _sources(path: Path) -> list[Path]:
 def _foreign(strategy: type[Strategy]) -> Iterator[tuple[Path, Path]]:
     """Folder and file of every source that the strategy and its parameters bring from outside."""
     modules = {cls.__module__ for cls in (*strategy.__mro__, *strategy.config_type.__mro__)}
-    for name in sorted(modules):
+    for name in sorted(_reached(modules)):
         top = name.partition(".")[0]
-        if top in ("tui_trader", "pydantic") or top in sys.stdlib_module_names:
-            continue
         module = sys.modules[name]
         root = getattr(sys.modules.get(top), "__file__", None) if top != name else None
         file = root or getattr(module, "__file__", None)
@@ -85,6 +84,35 @@ def _foreign(strategy: type[Strategy]) -> Iterator[tuple[Path, Path]]:
         folder = Path(file).parent
         for path in _sources(folder) if hasattr(sys.modules.get(top), "__path__") else [Path(file)]:
             yield folder, path
+
+
+def _reached(modules: Iterable[str]) -> set[str]:
+    """``modules`` from outside, and those that they have imported, as far as those are somebody's own.
+
+    What is installed (in site-packages) or belongs to Python is taken for as constant as a release.
+    """
+    reached: set[str] = set()
+    known = {"tui_trader", "pydantic", *sys.stdlib_module_names}
+    waiting = [name for name in modules if name.partition(".")[0] not in known]
+    while waiting:
+        name = waiting.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        for value in vars(sys.modules[name]).values():
+            other = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
+            if isinstance(other, str) and _own(other):
+                waiting.append(other)
+    return reached
+
+
+def _own(name: str) -> bool:
+    module = sys.modules.get(name)
+    top = name.partition(".")[0]
+    if module is None or top in ("tui_trader", "builtins", "__main__") or top in sys.stdlib_module_names:
+        return False
+    file = getattr(module, "__file__", None)
+    return file is None or not {"site-packages", "dist-packages"} & set(Path(file).parts)
 
 
 #: Taken when this is imported: a worker may go on for weeks with code that has been replaced on disk.

@@ -20,6 +20,7 @@ from tui_trader.errors import TuiTraderError, printable
 METRICS: Final = tuple(field.name for field in fields(Metrics) if "tuple" not in str(field.type))
 
 _LONGEST_ERROR: Final = 300
+_DIGITS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +116,14 @@ def from_json(key: str, text: bytes) -> JobResult | None:
         final_equity = Decimal(equity)
     except ArithmeticError:
         return None
-    return JobResult(figures, final_equity) if final_equity.is_finite() else None
+    sane = final_equity.is_finite() and abs(final_equity.adjusted()) < _DIGITS
+    return JobResult(figures, final_equity) if sane else None
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 1 << 63
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _refuse(constant: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,7 +19,7 @@ from tui_trader.limits import breaker_limits, risk_limits, session_rules
 from tui_trader.options import BacktestOptions
 from tui_trader.paths import default_config_path
 from tui_trader.strategies.base import Strategy, StrategyConfig
-from tui_trader.strategies.registry import check_strategy, find_strategy
+from tui_trader.strategies.registry import as_number, check_strategy, find_strategy
 from tui_trader.sweep.grid import Grid
 from tui_trader.sweep.jobs import failed
 
@@ -104,7 +103,7 @@ class _Base:
         try:
             risk = _changed(self._risk, "risk.", values)
             session = _changed(self._session, "session.", values)
-            own = {key: _number(value) for key, value in values.items() if not key.startswith(_SECTIONS)}
+            own = {key: as_number(value) for key, value in values.items() if not key.startswith(_SECTIONS)}
             config = self.strategy.config_type.model_validate(self._config | own)
             text = self._canonical(config)
             check_strategy(self.strategy, partial(self.strategy, "A", config))
@@ -145,18 +144,7 @@ def _route_config(loaded: LoadedSettings, strategy: type[Strategy]) -> dict[str,
     """The first route of this strategy says its parameters, as in a single backtest."""
     routes = (route for route in loaded.settings.routes if route.strategy == strategy.name)
     config = next((dict(route.config) for route in routes), {})
-    return {key: _number(value) for key, value in config.items()}
-
-
-def _number(value: object) -> object:
-    """Text that reads as a number is taken for one, as everywhere where parameters are typed."""
-    if isinstance(value, str):
-        for kind in (int, Decimal):
-            try:
-                return kind(value)
-            except (ValueError, InvalidOperation):
-                continue
-    return value
+    return {key: as_number(value) for key, value in config.items()}
 
 
 def _all_between_fields(error: ValidationError) -> bool:

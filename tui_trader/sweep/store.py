@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ from tui_trader.sweep.jobs import JobResult, from_json, to_json
 
 _LARGEST: Final = 1 << 16
 _UNFINISHED: Final = ".unfinished"
+_OURS: Final = re.compile(r"[0-9a-f]{16}-[a-z0-9_]{8}\.unfinished")
 _ABANDONED_AFTER_S: Final = 3600
 
 
@@ -42,13 +45,19 @@ class ResultStore:
         """Remove what processes that were killed while writing have left behind."""
         for path in self.folder.glob(f"*{_UNFINISHED}"):
             with contextlib.suppress(OSError):  # another sweep may tidy up, too
-                if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                found = path.lstat()
+                ours = _OURS.fullmatch(path.name) and stat.S_ISREG(found.st_mode)
+                if ours and time.time() - found.st_mtime > _ABANDONED_AFTER_S:
                     path.unlink()
 
     def get(self, key: str) -> JobResult | None:
         """The result of the job with ``key``; None when it is not finished, or its file is not whole."""
         try:
-            with (self.folder / f"{key}.json").open("rb") as file:
+            # Without waiting for a writer, should a pipe lie there, and through no link.
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+            with os.fdopen(os.open(self.folder / f"{key}.json", flags), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return None
                 text = file.read(_LARGEST + 1)
         except OSError:
             return None
@@ -63,9 +72,13 @@ class ResultStore:
             return
         try:
             descriptor, name = tempfile.mkstemp(_UNFINISHED, f"{key[:16]}-", self.folder)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(to_json(key, result))
-            Path(name).replace(self.folder / f"{key}.json")
+            try:
+                with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                    file.write(to_json(key, result))
+                Path(name).replace(self.folder / f"{key}.json")
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise TuiTraderError(self._unusable(error)) from None
 

@@ -28,6 +28,7 @@ from tui_trader.errors import UsageError, printable
 _COLUMNS: Final = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
 _CHUNK_BYTES: Final = 1 << 18
 _MAX_HEADER: Final = 1 << 16
+_MAX_LINE: Final = 1 << 20
 _BLOCK_ROWS: Final = 32_768
 #: The longest cell that is converted with its column, and the most digits a float64 always holds.
 _MAX_CELL: Final = 40
@@ -37,8 +38,8 @@ _KINDS: Final = (np.int32, np.int64, *[np.float64] * 4, np.int64, np.int32, np.i
 _SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9.\-]{0,9}")
 _TIMESTAMP: Final = re.compile(r"[0-9W-]{8,10}[Tt ][0-9:.,]+([Zz]|[+-][0-9:]+)?")
 _YEARS: Final = range(1970, 2200)
-#: Above this a float64 no longer tells neighbouring integers apart.
-_MAX_VOLUME: Final = 2**53
+#: A candle of fifteen such minutes is still counted exactly by a float64.
+_MAX_VOLUME: Final = 2**53 // 15
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE: Final = timedelta(minutes=1)
@@ -171,7 +172,10 @@ class _Collector:
                 layout = _layout(path, data)
                 line = layout.first_line
                 while chunk := data.read(_CHUNK_BYTES):
-                    chunk += data.readline()
+                    end = data.readline(_MAX_LINE)
+                    if len(end) == _MAX_LINE:
+                        raise UsageError(f"{path}: a line is longer than {_MAX_LINE:,} bytes: no bars file")
+                    chunk += end
                     try:
                         found = self._columns(chunk, layout, file, line)
                     except ValueError:
