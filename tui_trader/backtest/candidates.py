@@ -23,9 +23,9 @@ from tui_trader.strategies.base import Strategy
 #: Cuts behind early candidates, which cost little, and one further on, as a share of the run.
 _EARLY_CUTS: Final = 8
 _EARLY: Final = 4_000
-_LATE_CUT: Final = 0.6
+_LATE_CUT: Final = 0.2
 #: Candles left out that the strategy is asked about.
-_ASKED: Final = 400
+_ASKED: Final = 200
 
 
 def checked_candidates(
@@ -62,7 +62,7 @@ def _cut_short(strategy: Strategy, columns: CandleColumns, mask: NDArray[np.bool
     counts = set((early[:: max(1, len(early) // _EARLY_CUTS)] + 1).tolist())
     later = int(len(mask) * _LATE_CUT)
     counts.update((np.flatnonzero(mask[later : later + _EARLY])[:1] + later + 1).tolist())
-    counts.add(len(mask) // 3)
+    counts.add(min(len(mask) // 2, _EARLY))
     for count in sorted(counts):
         earlier = _mask(_another(strategy), columns.until(count))
         if earlier is None or not np.array_equal(earlier, mask[:count]):

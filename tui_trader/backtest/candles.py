@@ -101,8 +101,8 @@ _COLUMNS: Final = ("start", "open", "high", "low", "close", "volume", "bars", "c
 
 
 def _fixed(column: NDArray[Any]) -> NDArray[Any]:
-    """``column``, which strategies get to see, in memory that cannot be made writable again."""
-    return np.frombuffer(column.tobytes(), dtype=column.dtype)
+    """``column``, which strategies get to see, as an array that cannot be made writable again."""
+    return np.frombuffer(column.data.toreadonly(), dtype=column.dtype)
 
 
 def _stretches(bounds: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

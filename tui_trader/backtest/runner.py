@@ -154,6 +154,7 @@ class BacktestRunner:
             if now - said >= _PROGRESS_S:
                 said = now
                 progress((number + 1 - self._first) / (count - self._first))
+        own_arithmetic(thoroughly=True)
         progress(1.0)
 
     def _blame_strategy(self, error: BaseException) -> None:
@@ -235,7 +236,6 @@ class BacktestRunner:
             while floor.pass_time() and self._account.breaker.trip is None and self._scan(number):
                 pass
         floor.note_equity(2 * closed)
-        own_arithmetic(thoroughly=True)
 
     def _first_bar(self, session: int) -> int:
         """The minute of the session's first delivery."""
