@@ -262,7 +262,7 @@ RULES = ("velez", "sma_cross", "overnight", "curious")
 
 @pytest.mark.parametrize("rule", RULES)
 def test_invented_sessions_full_of_mishaps_are_traded_alike(rule: str) -> None:
-    assert searched(rule, 15, 1) > 2
+    assert searched(rule, 12, 1) > 2
 
 
 @pytest.mark.soak
