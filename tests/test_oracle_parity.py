@@ -9,12 +9,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from tests.oracle import oracle
 from tests.oracle.harness import (
     CALENDAR,
     Case,
@@ -25,15 +23,15 @@ from tests.oracle.harness import (
     oracle_story,
     run_engine,
 )
+from tests.oracle.markets import RECORDING, recorded_bars, simulated_bars
 from tests.oracle.nasty import cases
 from tests.oracle.oracle import RiskParams, SessionParams, VelezParams
 from tui_trader.core.bars import MINUTE, Bar
-from tui_trader.venues.sim.market import SimMarket, character_of
+from tui_trader.venues.sim.market import character_of
 
 # exchange_calendars and its pandas do not quite agree.
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values")
 
-SHARED = Path(__file__).parents[2] / "shared/data/us_equities_1min_2013-10-04_2013-10-11.csv.gz"
 #: Trades soon and often.
 EAGER = VelezParams(sma_fast=5, sma_slow=100, candle_interval_minutes=1, cooldown_candles=0)
 DAY = date(2013, 10, 9)
@@ -53,10 +51,9 @@ def agreed(case: Case) -> Story:
 
 @pytest.fixture(scope="module")
 def recorded() -> Sequence[Bar]:
-    if not SHARED.exists():
-        pytest.skip(f"the recorded bars are not here: ../{SHARED.relative_to(SHARED.parents[2])}")
-    bars = oracle.read_bars([str(SHARED)], ["AIG", "BAC", "IBM", "SPY"])
-    return [Bar(b.symbol, b.timestamp, b.open, b.high, b.low, b.close, int(b.volume)) for b in bars]
+    if not RECORDING.exists():
+        pytest.skip(f"the recorded bars are not here: ../shared/data/{RECORDING.name}")
+    return recorded_bars(["AIG", "BAC", "IBM", "SPY"])
 
 
 @pytest.mark.parametrize(
@@ -90,18 +87,7 @@ def test_simulated_sessions_are_traded_alike(market_seed: int, minutes: int) -> 
     symbols = ("AAPL", "AMD", "LONE", "SLOW")
     assert {symbol for symbol in symbols if character_of(symbol).silence > 0.3} == {"LONE", "SLOW"}
     sessions = CALENDAR.sessions(date(2013, 11, 27), date(2013, 12, 2))
-    market = SimMarket(symbols, market_seed)
-    bars: list[Bar] = []
-    for number, session in enumerate(sessions):
-        made = market.session_bars(number, session)
-        columns = [
-            column.tolist()
-            for column in (made.open, made.high, made.low, made.close, made.volume, made.present)
-        ]
-        for row, symbol in enumerate(made.symbols):
-            for at, (o, h, low, c, v, there) in enumerate(zip(*(x[row] for x in columns), strict=True)):
-                if there:
-                    bars.append(Bar(symbol, session.open + at * MINUTE, o, h, low, c, v))
+    bars = simulated_bars(symbols, market_seed, sessions)
     velez = VelezParams(sma_slow=100, candle_interval_minutes=minutes)
     story = agreed(Case(bars, symbols, velez, start=sessions[1].date, warm=market_seed != 3))
     assert len(story["trades"]) >= 3
