@@ -223,8 +223,7 @@ def _about(options: SweepOptions, chosen: Candidates, market: MarketData, ledger
 
 
 def _kept(ledger: Ledger) -> str:
-    count = ledger.count
-    done = f"{count.done:,} of {plural(count.total, 'backtest')}"
+    done = f"{ledger.kept():,} of {plural(ledger.count.total, 'backtest')}"
     return f"{done} are finished and kept: the same command goes on from there"
 
 

@@ -28,6 +28,11 @@ class Ledger:
         self._store = store
         self._run = run
         self._fresh = fresh
+        self._keys: list[str] = []
+
+    def kept(self) -> int:
+        """How many results are kept by now: workers keep theirs before we hear of them."""
+        return sum(self._store.get(key) is not None for key in self._keys)
 
     def results(self, jobs: Sequence[Job], progress: Callable[[Count], None]) -> list[JobResult]:
         """What came of ``jobs``, in their order. ``progress`` is told after every job."""
@@ -36,6 +41,7 @@ class Ledger:
             Task(number, job_key(recipe.code, recipe.data, recipe.strategy, job), job)
             for number, job in enumerate(jobs)
         ]
+        self._keys += [task.key for task in tasks]
         results: dict[int, JobResult] = {}
         for task in tasks if not self._fresh else ():
             if (kept := self._store.get(task.key)) is not None:
