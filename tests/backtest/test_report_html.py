@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, time, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -223,7 +222,7 @@ MARKUP = "</script><script>alert(1)</script><img src=x onerror=alert(2)><b>&lt;\
 
 def test_names_reasons_and_parameters_are_never_markup(tmp_path: Path) -> None:
     def found(name: str) -> BacktestResult:
-        trades = [replace(item, symbol=name, strategy=name) for item in some_trades()]
+        trades = [item._replace(symbol=name, strategy=name) for item in some_trades()]
         refused = signal("size", reason=f"too small for {name}", symbol=name)
         return result(
             trades, symbols=(name,), strategy=name, config={name: name}, days=sessions(2), signals=[refused],
@@ -243,7 +242,7 @@ def test_names_reasons_and_parameters_are_never_markup(tmp_path: Path) -> None:
 
 
 def test_a_symbol_is_no_markup_to_plotly(tmp_path: Path) -> None:
-    trades = [replace(item, symbol=MARKUP) for item in some_trades()]
+    trades = [item._replace(symbol=MARKUP) for item in some_trades()]
     data = page(tmp_path, result(trades, symbols=(MARKUP,), days=sessions(2)), market(sessions(2))).data
 
     texts = [text for trace in data["figures"]["excursions"]["data"] for text in trace.get("customdata", ())]

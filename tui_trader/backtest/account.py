@@ -95,6 +95,8 @@ class Account:
 
     def _exposure(self) -> Exposure:
         portfolio = self.portfolio
+        if not portfolio.positions and not self.entries:
+            return Exposure(portfolio.cash, portfolio.cash, ZERO, 0)
         working = sum((entry.terms.limit * entry.qty for entry in self.entries.values()), ZERO)
         held = portfolio.market_value()
         return Exposure(

@@ -22,19 +22,21 @@ class Agenda:
         self.desks: list[Desk] = []
         self.candles: list[int] = []
 
+    def has_any(self, session: int) -> bool:
+        """Whether there is anything to ask about in ``session``."""
+        return any(desk.has_agenda(session) for desk in self._every)
+
     def plan(self, session: int) -> None:
         """What is to be asked about in ``session``."""
         self.at = 0
+        if len(self._every) == 1:
+            self._plan_alone(session)
+            return
         asked = list(compress(self._every, [desk.has_agenda(session) for desk in self._every]))
         if not asked:
             self.times, self.desks, self.candles = [], [], []
             return
         parts = [desk.agenda(session) for desk in asked]
-        if len(parts) == 1:
-            desk, part = asked[0], parts[0]
-            self.times, self.candles = desk.candles.closes[part].tolist(), part.tolist()
-            self.desks = [desk] * len(part)
-            return
         times = np.concatenate([desk.candles.closes[part] for desk, part in zip(asked, parts, strict=True)])
         owners = np.repeat(np.arange(len(asked)), [len(part) for part in parts])
         # Stable, and the parts are A–Z with rising candles, so equal times stay in that order.
@@ -43,9 +45,11 @@ class Agenda:
         self.desks = [asked[owner] for owner in owners[order].tolist()]
         self.candles = np.concatenate(parts)[order].tolist()
 
-    def __bool__(self) -> bool:
-        """Whether anything was ever on it."""
-        return bool(self.times)
+    def _plan_alone(self, session: int) -> None:
+        """``plan`` of a run's only symbol."""
+        desk = self._every[0]
+        self.candles, self.times = desk.agenda_lists(session)
+        self.desks = [desk] * len(self.candles)
 
     @property
     def next_time(self) -> int:

@@ -91,21 +91,27 @@ def _ask_some(
     left_out = np.flatnonzero(~mask)
     if not len(left_out):
         return
+    asked = left_out[:: max(1, len(left_out) // _ASKED)]
     view = ArrayView(candles.minutes)
     view.candles_since_exit = None
-    for at in left_out[:: max(1, len(left_out) // _ASKED)].tolist():
-        view.open, view.high, view.low, view.close = (
-            column.item(at) for column in (columns.open, columns.high, columns.low, columns.close)
-        )
-        view.volume = int(columns.volume[at])
-        view.minute = int(candles.start[first + at])
-        view.count = at + 1
-        view.now = {name: column.item(at) for name, column in columns.now.items()}
-        view.before = {
-            name: column.item(at - 1) if at else float("nan") for name, column in columns.now.items()
-        }
+    now, before = _tables(columns, asked), _tables(columns, asked - 1)
+    prices = np.stack(
+        [column[asked] for column in (columns.open, columns.high, columns.low, columns.close)], axis=1
+    ).tolist()
+    starts, volumes = candles.start[first + asked].tolist(), columns.volume[asked].tolist()
+    for number, at in enumerate(asked.tolist()):
+        view.open, view.high, view.low, view.close = prices[number]
+        view.volume, view.minute, view.count = int(volumes[number]), starts[number], at + 1
+        view.now = now[number]
+        view.before = before[number] if at else dict.fromkeys(columns.now, float("nan"))
         if strategy.should_long(view):
             raise UsageError(
                 f"strategy {strategy.name}: entry_candidates leaves out a candle that should_long takes: "
                 f"{strategy.symbol}, {view.start:%Y-%m-%d %H:%M} UTC"
             )
+
+
+def _tables(columns: CandleColumns, numbers: NDArray[np.intp]) -> list[dict[str, float]]:
+    """The indicators of the candles with these ``numbers``, a table for each."""
+    chosen = {name: column[numbers].tolist() for name, column in columns.now.items()}
+    return [{name: values[at] for name, values in chosen.items()} for at in range(len(numbers))]

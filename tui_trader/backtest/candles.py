@@ -18,7 +18,7 @@ from tui_trader.core.rule import CandleColumns
 #: Half-minutes after its window's end at which a candle is closed without its last minute.
 GRACE: Final = int(CANDLE_GRACE.total_seconds()) // 30
 #: Bars are worked on so many at a time: what is needed on the way stays small, and in the processor's cache.
-_AT_ONCE: Final = 1 << 17
+_AT_ONCE: Final = 1 << 15
 
 
 @dataclass(slots=True, eq=False)
@@ -85,19 +85,24 @@ class Candles:
 def make_candles(tape: Tape, minutes: int, opens: NDArray[np.int64], closes: NDArray[np.int64]) -> Candles:
     """Candles of ``minutes`` minutes. ``opens`` and ``closes``: minutes of the sessions' opens and closes."""
     lost = _lost(tape, minutes, opens)
-    parts = [
-        _part(tape, minutes, opens, closes, first, last, lost) for first, last in _stretches(tape.bounds)
-    ]
-    # Column by column, so that no more than one of them is held twice.
-    columns: dict[str, Any] = {
-        name: _fixed(np.concatenate([part.pop(0) for part in parts])) for name in _COLUMNS
-    }
+    most = int((-(-(closes - opens) // minutes)).sum())  # as many windows as there are
+    wanted = {name: np.empty(most, dtype=kind) for name, kind in _COLUMNS.items()}
+    count = 0
+    for first, last in _stretches(tape.bounds):
+        part = _part(tape, minutes, opens, closes, first, last, lost)
+        begin, count = count, count + len(part[0])
+        for column, values in zip(wanted.values(), part, strict=True):
+            column[begin:count] = values
+    columns: dict[str, Any] = {name: _fixed(column[:count]) for name, column in wanted.items()}
     bounds = np.searchsorted(columns["start"], np.append(opens, closes[-1]))
     restarts = {0, *(int(bounds[number]) for number in tape.restarts)}
     return Candles(tape.symbol, minutes, **columns, bounds=bounds, restarts=tuple(sorted(restarts)))
 
 
-_COLUMNS: Final = ("start", "open", "high", "low", "close", "volume", "bars", "closes", "at_bell")
+_COLUMNS: Final[dict[str, type[np.generic]]] = {
+    "start": np.int32, "open": np.float64, "high": np.float64, "low": np.float64, "close": np.float64,
+    "volume": np.float64, "bars": np.int16, "closes": np.int32, "at_bell": np.bool_,
+}  # fmt: skip
 
 
 def _fixed(column: NDArray[Any]) -> NDArray[Any]:

@@ -78,6 +78,8 @@ class Desk:
         self._candidates: NDArray[np.bool_] | None = None
         self._asked = np.empty(0, dtype=np.int32)
         self._asked_bounds = [0]
+        self._asked_list: list[int] = []
+        self._asked_times: list[int] = []
         self.follower: Callable[[], CandleView] | None = None  # the next view, while it is followed
         self.every_candle = True  # whether the strategy is asked about all of them
         # Columns as memory views: numbers come out of them almost as fast as out of lists, and no copy is
@@ -86,13 +88,16 @@ class Desk:
         self._lows, self._closes = _view(candles.low), _view(candles.close)
         self._volumes, self._starts = _view(candles.volume), _view(candles.start)
         self._known = _view(candles.closes)
-        self._names = tuple(self.series)
-        self._values = tuple(_view(values) for values in self.series.values())
+        self._table_of = _table_reader(self.series)
+        self._shown = -2  # the candle shown last,
+        self._table: dict[str, float] = {}  # and its indicators
         self._at_bell = frozenset(np.flatnonzero(candles.at_bell).tolist())
         self._histories = frozenset(candles.restarts)
         self._one_history = len(candles.restarts) == 1
-        self._unknown = dict.fromkeys(self._names, float("nan"))
+        self._unknown = dict.fromkeys(self.series, float("nan"))
         self._candle_bounds: list[int] = candles.bounds.tolist()
+        self._bar_bounds: list[int] = tape.bounds.tolist()
+        self._whole = tape.whole
         self._listed = -1  # the session whose candles are in ``_lists``
         self._lists: tuple[Sequence[Any], ...] = ()
         self.session = -1
@@ -119,7 +124,7 @@ class Desk:
         # The position.
         self.qty = 0
         self.holding: Holding | None = None
-        self.stop: WorkingOrder | None = None  # None while a sale works
+        self.stop: Decimal | None = None  # its price; None while a sale works
         self.stop_level = 0.0
         self.exit_reason: TradeReason | None = None
         self.exit_placed = 0  # moment
@@ -149,11 +154,21 @@ class Desk:
             asked[begin : begin + self.required - 1] = False
         self._asked = np.flatnonzero(asked).astype(np.int32)
         self._asked_bounds = np.searchsorted(self._asked, candles.bounds).tolist()
+        if candidates is not None:  # there are few
+            self._asked_list, self._asked_times = self._asked.tolist(), candles.closes[self._asked].tolist()
 
     def agenda(self, session: int) -> NDArray[np.int32]:
         """The candles of ``session`` that the strategy is to be asked about."""
         bounds = self._asked_bounds
         return self._asked[bounds[session] : bounds[session + 1]]
+
+    def agenda_lists(self, session: int) -> tuple[list[int], list[int]]:
+        """``agenda`` as a list, and the moments at which those candles are known."""
+        first, last = self._asked_bounds[session], self._asked_bounds[session + 1]
+        if self.every_candle:
+            part = self._asked[first:last]
+            return part.tolist(), self.candles.closes[part].tolist()
+        return self._asked_list[first:last], self._asked_times[first:last]
 
     def has_agenda(self, session: int) -> bool:
         bounds = self._asked_bounds
@@ -178,15 +193,15 @@ class Desk:
         if self.session == session:
             return
         self.session = session
-        tape = self.tape
-        a, b = int(tape.bounds[session]), int(tape.bounds[session + 1])
-        if tape.whole:
+        a, b = self._bar_bounds[session], self._bar_bounds[session + 1]
+        if self._whole:
             self.bars = b
             if self.stamps:
                 return
-            a, b = 0, len(tape)
+            a, b = 0, len(self.tape)
         else:
             self.first_bar, self.bars = a, b - a
+        tape = self.tape
         stamps = tape.minutes(a, b)
         self.stamps = _view(stamps)
         self.delivered = _view(2 * (tape.delivered(a, b) if tape.late else stamps + np.int32(1)))
@@ -198,24 +213,21 @@ class Desk:
         view.open, view.high = self._opens[candle], self._highs[candle]
         view.low, view.close = self._lows[candle], self._closes[candle]
         view.volume, view.minute = int(self._volumes[candle]), self._starts[candle]
-        view.now = self._indicators(candle)
-        view.before = self._unknown if candle in self._histories else self._indicators(candle - 1)
-        view.count = candle + 1 - (0 if self._one_history else self._history(candle))
+        if candle in self._histories:
+            view.before = self._unknown
+        elif candle == self._shown + 1:
+            view.before = self._table
+        else:
+            view.before = self._table_of(candle - 1)
+        self._shown = candle
+        view.now = self._table = self._table_of(candle)
+        view.count = candle + 1 if self._one_history else candle + 1 - self._history(candle)
         base = self.exit_base
-        view.candles_since_exit = None
-        if base is not None and candle < self.exit_end:
+        if base is None or candle >= self.exit_end:
+            view.candles_since_exit = None
+        else:
             view.candles_since_exit = max(0, candle - base + 1)
         return view
-
-    def _indicators(self, candle: int) -> dict[str, float]:
-        values = self._values
-        match self._names:
-            # Displays are several times faster than the general case.
-            case (one, two):
-                return {one: values[0][candle], two: values[1][candle]}
-            case (one, two, three):
-                return {one: values[0][candle], two: values[1][candle], three: values[2][candle]}
-        return {name: column[candle] for name, column in zip(self._names, values, strict=True)}
 
     def follow(self, session: int, candle: int) -> Iterator[CandleView]:
         """The strategy's view on ``candle`` and, one after the other, on those that follow it in ``session``.
@@ -269,7 +281,7 @@ class Desk:
     def join(self, session: int, moment: int, candle: int) -> None:
         """Follow what is delivered and known after ``moment``; ``candle`` is the next candle."""
         self._load_bars(session)
-        self.seen_from = first = int(self.tape.bounds[session]) - self.first_bar
+        self.seen_from = first = self._bar_bounds[session] - self.first_bar
         self.see_bars(bisect_right(self.delivered, moment, first, self.bars))
         self.await_candle(session, candle)
 
@@ -308,10 +320,9 @@ class Desk:
 
     def last_close(self, session: int, candle: int) -> float:
         """Last close delivered when ``candle`` is known."""
-        candles = self.candles
-        moment = int(candles.closes[candle])
-        if moment == 2 * (int(candles.start[candle]) + candles.minutes):
-            return float(candles.close[candle])  # on time: by its own last bar, or there is none since
+        moment = self._known[candle]
+        if moment == 2 * (self._starts[candle] + self.candles.minutes):
+            return float(self._closes[candle])  # on time: by its own last bar, or there is none since
         minute = moment // 2
         last = self.tape.known_by(session, minute)
         return float(self.tape.column("close", last - 1, last)[0])
@@ -324,7 +335,7 @@ class Desk:
         self.working = working
         self.entry = WorkingOrder(Side.BUY, OrderType.STOP_LIMIT, terms.entry, terms.limit)
         self.entry_placed = moment
-        end = int(self.candles.start[candle]) + self.candles.minutes
+        end = self._starts[candle] + self.candles.minutes
         self.expiry = (end + self.expiry_windows) * 2 + GRACE
         self.waited = 0
 
@@ -332,20 +343,19 @@ class Desk:
         self.entry = self.working = None
         self.expiry = NEVER
 
-    def hold(self, holding: Holding, rest: Path, bar: int) -> WorkingOrder:
-        """The entry was filled in ``bar``, whose path goes on with ``rest``; the stop that protects it."""
+    def hold(self, holding: Holding, rest: Path, bar: int) -> None:
+        """The entry was filled in ``bar``, whose path goes on with ``rest``; its stop works at once."""
         self.disarm()
         self.qty = holding.qty
         self.holding = holding
         self.exit_reason = None
         self.seen = list(rest)
         self.seen_from = bar + 1
-        return self.protect(holding.stop_price)
+        self.protect(holding.stop_price)
 
-    def protect(self, price: Decimal) -> WorkingOrder:
-        self.stop = stop = WorkingOrder(Side.SELL, OrderType.STOP, price, None)
+    def protect(self, price: Decimal) -> None:
+        self.stop = price
         self.stop_level = float(price)
-        return stop
 
     def leave(self, reason: TradeReason, moment: int) -> None:
         """The stop is taken back, a sale at market works instead."""
@@ -357,8 +367,8 @@ class Desk:
         """The position was sold, by a bar stamped ``stamp``: the cooldown counts from the next candle."""
         self.qty = 0
         self.holding = self.stop = self.exit_reason = None
-        base = self.candle
-        while base < len(self.candles) and int(self.candles.start[base]) + self.candles.minutes <= stamp:
+        base, minutes = self.candle, self.candles.minutes
+        while base < len(self._starts) and self._starts[base] + minutes <= stamp:
             base += 1
         self.exit_base = base
         self.exit_end = self._candle_bounds[self.session + 1]
@@ -376,18 +386,20 @@ class Desk:
                 return None
             order = WorkingOrder(Side.SELL, OrderType.MARKET, None, None)
         else:
-            order = self.stop
-            if order is None or self.lows[bar] > self.stop_level:
+            if self.stop is None or self.lows[bar] > self.stop_level:
                 return None
+            order = sell_stop(self.stop)
         return match(order, self.path(bar), ticks)
 
     def path(self, bar: int) -> Path:
         return path(self.opens[bar], self.highs[bar], self.lows[bar], self.closes[bar])
 
     def prices_until(self, bar: int) -> Sequence[float]:
-        """Prices met from the entry to the bar before ``bar``."""
+        """Prices met from the entry to the bar before ``bar``: at least the extremes of them."""
         span = slice(self.seen_from, bar)
-        return [*self.seen, *self.lows[span], *self.highs[span]]
+        if bar <= self.seen_from:
+            return self.seen
+        return [*self.seen, min(self.lows[span]), max(self.highs[span])]
 
     def end_session(self) -> None:
         """The session's bars will go: keep what was seen of them."""
@@ -397,9 +409,26 @@ class Desk:
         self.next_bar = self.next_close = NEVER
 
 
+def sell_stop(price: Decimal) -> WorkingOrder:
+    """A protective stop, as matching wants it."""
+    return WorkingOrder(Side.SELL, OrderType.STOP, price, None)
+
+
 def _view(column: NDArray[Any]) -> Sequence[Any]:
     """``column`` as a memory view."""
     return column.data
+
+
+def _table_reader(series: Mapping[str, Floats]) -> Callable[[int], dict[str, float]]:
+    """What gives the indicators of a candle, by its number."""
+    columns = [(name, _view(values)) for name, values in series.items()]
+    match columns:
+        # Displays are several times faster than the general case.
+        case [(a, x), (b, y)]:
+            return lambda candle: {a: x[candle], b: y[candle]}
+        case [(a, x), (b, y), (c, z)]:
+            return lambda candle: {a: x[candle], b: y[candle], c: z[candle]}
+    return lambda candle: {name: column[candle] for name, column in columns}
 
 
 def _tables(series: Mapping[str, Floats], a: int, b: int) -> list[Mapping[str, float]]:

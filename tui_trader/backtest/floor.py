@@ -13,9 +13,17 @@ from typing import Final, NamedTuple
 
 from tui_trader.backtest.account import Account
 from tui_trader.backtest.agenda import Agenda
-from tui_trader.backtest.desk import Desk
+from tui_trader.backtest.desk import Desk, sell_stop
 from tui_trader.backtest.tape import moment_time, time_of
-from tui_trader.core.decide import EnterLong, ExitNow, MoveStop, decide_flat, decide_holding, decide_pending
+from tui_trader.core.decide import (
+    EnterLong,
+    ExitNow,
+    MoveStop,
+    decide_flat,
+    decide_held,
+    decide_holding,
+    decide_pending,
+)
 from tui_trader.core.events import TradeReason
 from tui_trader.core.fills import Fill, at_last_close, match
 from tui_trader.core.orders import Role, Side
@@ -118,8 +126,10 @@ class Floor:
             self._add_point(moment, self._equity())
 
     def _equity(self) -> float:
-        cash = self._account.cash
-        return cash + sum(desk.qty * desk.last for desk in self.live) if self.live else cash
+        cash, live = self._account.cash, self.live
+        if len(live) == 1:
+            return cash + live[0].qty * live[0].last
+        return cash + sum(desk.qty * desk.last for desk in live) if live else cash
 
     def _add_point(self, moment: int, equity: float) -> None:
         self.curve_time.append(30 * moment)
@@ -207,23 +217,18 @@ class Floor:
             return False
         account, agenda, alone, timer = self._account, self._agenda, self._alone, self._timers[0]
         lows, closes, delivered, strategy = desk.lows, desk.closes, desk.delivered, desk.strategy
-        stop, qty, cash, floor = desk.stop_level, desk.qty, account.cash, account.loss_floor
-        add_time, add_value = self.curve_time.append, self.curve_value.append
-        bar, bars, session, rode = desk.bar, desk.bars, self._hours.number, False
+        show, await_candle = desk.show, desk.await_candle
+        stop, qty, cash = desk.stop_level, desk.qty, account.cash
+        alarm = (account.loss_floor - cash) / qty  # a close that may be the breaker's affair
+        first = bar = desk.bar
+        bars, session, rode, counts = desk.bars, self._hours.number, False, False
         while True:
             known = desk.next_close if alone else min(desk.next_close, agenda.next_time)
             until = known if known < timer else timer - 1
-            clear = True
-            while bar < bars and (moment := delivered[bar]) <= until:
-                equity = cash + qty * closes[bar]
-                if lows[bar] <= stop or equity <= floor:
-                    clear = False
-                    break
-                add_time(30 * moment)
-                add_value(equity)
+            while bar < bars and delivered[bar] <= until and lows[bar] > stop and closes[bar] > alarm:
                 bar += 1
-            if not clear or known >= timer:
-                break
+            if (bar < bars and delivered[bar] <= until) or known >= timer:
+                break  # a bar that matters, or the clock
             rode = True
             if not alone:
                 if bar != desk.bar:
@@ -235,8 +240,10 @@ class Floor:
                 stop = desk.stop_level
                 continue
             candle = desk.candle
-            decision = decide_holding(strategy, desk.show(candle), holding)
-            desk.await_candle(session, candle + 1)
+            view = show(candle)
+            counts = counts or view.ends_after(holding.entry_time)
+            decision = decide_held(strategy, view, holding) if counts else None
+            await_candle(session, candle + 1)
             if decision is None:
                 continue
             if isinstance(decision, MoveStop):
@@ -245,8 +252,10 @@ class Floor:
             else:
                 self._exit(desk, TradeReason.EXIT, known)
                 break
-        if bar != desk.bar:
+        if bar > first:
             rode = True
+            self.curve_time.extend([30 * moment for moment in delivered[first:bar]])
+            self.curve_value.extend([cash + qty * close for close in closes[first:bar]])
             desk.see_bars(bar)
             account.portfolio.mark(desk.symbol, desk.last)
         if rode and alone:
@@ -283,6 +292,7 @@ class Floor:
                 self._ring_bell(moment)
 
     def _end_instant(self, moment: int, *, changed: bool) -> None:
+        live = self.live
         if changed:
             equity = self._equity()
             if equity <= self._account.loss_floor:
@@ -290,8 +300,11 @@ class Floor:
                 if self._account.check(moment_time(moment)):
                     self._cancel_entries(moment)
             self._add_point(moment, equity)
-        if not all(desk.live for desk in self.live):
-            self.live = [desk for desk in self.live if desk.live]
+        if len(live) == 1:
+            if not live[0].live:
+                self.live = []
+        elif not all(desk.live for desk in live):
+            self.live = [desk for desk in live if desk.live]
 
     # ---- bars ------------------------------------------------------------------------------------
 
@@ -352,9 +365,9 @@ class Floor:
         stamp = time_of(desk.stamps[bar])
         self._account.bought(desk.symbol, desk.strategy.name, working, fill.price, stamp)
         stop_price = working.terms.stop_loss
-        stop = desk.hold(Holding(working.qty, fill.price, stamp, stop_price), fill.rest, bar)
+        desk.hold(Holding(working.qty, fill.price, stamp, stop_price), fill.rest, bar)
         self._account.placed(now, desk.symbol, Role.STOP, working.qty, stop_price)
-        return match(stop, fill.rest, self._ticks, fill.price)
+        return match(sell_stop(stop_price), fill.rest, self._ticks, fill.price)
 
     def _sold(self, desk: Desk, bar: int, fill: Fill, now: datetime) -> None:
         # What was seen of the bar ends with this fill; its first price was seen in any case.
@@ -381,6 +394,9 @@ class Floor:
 
     def decide(self, moment: int) -> None:
         """The decisions of this moment: live symbols' candles and the agenda's, A–Z."""
+        if self._alone:
+            self._decide_alone(moment)
+            return
         live = self.live
         todo: list[tuple[int, int, Desk]] = []
         for desk in live:
@@ -404,8 +420,22 @@ class Floor:
                     self._follow_up(desk, moment)
                     asked[number] = desk.candle
 
+    def _decide_alone(self, moment: int) -> None:
+        """``decide`` of a run with one symbol."""
+        if self.live:
+            self._agenda.skip(moment + 1)
+            self._follow_up(self.live[0], moment)
+            return
+        asked = 0
+        for desk, candle in self._agenda.take(moment):
+            if candle >= asked:
+                self._ask_flat(desk, candle, moment)
+                if desk.live:
+                    self._follow_up(desk, moment)
+                    asked = desk.candle
+
     def _follow_up(self, desk: Desk, moment: int) -> None:
-        """Two candles can be known at one moment: the first armed ``desk``, here is the other."""
+        """The candles of a live ``desk`` that are known at this moment; there can be two."""
         while desk.next_close == moment:
             candle = desk.candle
             desk.await_candle(self._hours.number, candle + 1)
@@ -433,7 +463,6 @@ class Floor:
         holding = desk.holding
         if holding is None:
             raise RuntimeError(f"{desk.symbol}: a stop of no position")  # a bug of ours
-        own_arithmetic()
         self._account.moved(moment_time(moment), desk.symbol, desk.qty, price)
         desk.protect(price)
         desk.holding = moved = Holding(holding.qty, holding.avg_entry_price, holding.entry_time, price)

@@ -10,6 +10,7 @@ for a late bar is closed 90 s after its window.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Final
@@ -28,6 +29,8 @@ from tui_trader.venues.replay.bars_file import BarTable
 # A little stricter than ``BarFilter``, which has the last word.
 _STRICTER: Final = 1.0 - 1e-6
 
+_LARGE_BLOCK: Final = 30 << 20  # just below the most that glibc takes for a threshold
+
 
 class MarketData:
     """``symbols`` (A–Z) that have bars in ``sessions`` (those with any bar, oldest first).
@@ -39,6 +42,7 @@ class MarketData:
     def __init__(
         self, table: BarTable, calendar: Calendar, max_bar_jump_pct: float, asked: tuple[str, ...] = ()
     ) -> None:
+        _keep_freed_memory()
         self._table = table
         self._max_jump = max_bar_jump_pct
         self.sessions = _sessions_with_bars(table, calendar)
@@ -233,3 +237,13 @@ def _sessions_with_bars(table: BarTable, calendar: Calendar) -> tuple[Session, .
     if not found:
         raise UsageError("the bars hold no bar of a regular session (09:30 to 16:00 in New York)")
     return found
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Have the memory of large arrays used again, where the C library is glibc; once a process.
+
+    It gives blocks above a threshold back to the system at once, and each page costs microseconds when it is
+    touched anew. Freeing one large block, which is never touched, raises that threshold.
+    """
+    bytes(_LARGE_BLOCK)

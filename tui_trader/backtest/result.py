@@ -71,8 +71,7 @@ class TripRecord(NamedTuple):
     limit: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(NamedTuple):
     """A position from its buy to flat. ``lowest`` and ``highest`` are the prices seen while it was held."""
 
     symbol: str

@@ -9,10 +9,12 @@ entry works or a position is held (``floor``). A test holds both loops to the sa
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal, localcontext
@@ -51,6 +53,7 @@ from tui_trader.errors import TuiTraderError, UsageError
 from tui_trader.strategies.base import Strategy
 
 _PROGRESS_S: Final = 0.1
+_GC_THRESHOLD: Final = 50_000
 
 
 class StrategyRaised(TuiTraderError):  # noqa: N818 - says whose fault it is
@@ -122,7 +125,7 @@ class BacktestRunner:
         Raises ``StrategyRaised``; nothing else comes out of a strategy.
         """
         begun = time.perf_counter()
-        with localcontext(CONTEXT):
+        with localcontext(CONTEXT), _seldom_collecting():
             try:
                 self._open_desks()
                 self._trade_sessions(progress or (lambda share: None))
@@ -147,9 +150,10 @@ class BacktestRunner:
 
     def _trade_sessions(self, progress: Callable[[float], None]) -> None:
         count = len(self._market.sessions)
+        opens, closes = self._market.opens.tolist(), self._market.closes.tolist()
         said = time.perf_counter()
         for number in range(self._first, count):
-            self._trade_session(number)
+            self._trade_session(number, opens[number], closes[number])
             now = time.perf_counter()
             if now - said >= _PROGRESS_S:
                 said = now
@@ -223,11 +227,11 @@ class BacktestRunner:
 
     # ---- a session -------------------------------------------------------------------------------
 
-    def _trade_session(self, number: int) -> None:
-        opened, closed = int(self._market.opens[number]), int(self._market.closes[number])
-        rules, floor = self._rules.session, self._floor
-        self._agenda.plan(number)
-        if self._agenda or floor.live:
+    def _trade_session(self, number: int, opened: int, closed: int) -> None:
+        """Session ``number``, from minute ``opened`` to minute ``closed``."""
+        rules, floor, agenda = self._rules.session, self._floor, self._agenda
+        if floor.live or agenda.has_any(number):
+            agenda.plan(number)
             hours = Hours(
                 number, 2 * (closed - rules.no_entries_before_close_min),
                 2 * (closed - rules.flatten_before_close_min), 2 * closed,
@@ -311,6 +315,17 @@ class BacktestRunner:
         agenda.at = at + 1
         floor.decide(moment)  # what else is known at that very moment
         return True
+
+
+@contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """What a run makes it keeps, and no cycles are among it: the collector need not look so often."""
+    before = gc.get_threshold()
+    gc.set_threshold(_GC_THRESHOLD, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def open_desk(number: int, strategy: Strategy, tape: Tape, candles: Candles) -> Desk:

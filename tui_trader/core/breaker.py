@@ -36,6 +36,7 @@ class CircuitBreaker:
 
     def __init__(self, limits: BreakerLimits) -> None:
         self.limits = limits
+        self._loss_share = limits.max_daily_loss_pct / 100
         self.trip: Trip | None = None
         self.losses_in_a_row = 0
         self.day_start_equity: Decimal | None = None
@@ -44,7 +45,7 @@ class CircuitBreaker:
     @property
     def loss_limit(self) -> Decimal:
         """Dollars that may be lost in this session, 0 before its first delivery."""
-        return (self.day_start_equity or ZERO) * self.limits.max_daily_loss_pct / 100
+        return (self.day_start_equity or ZERO) * self._loss_share
 
     def day_pnl(self, equity: Decimal) -> Decimal:
         return equity - self.day_start_equity if self.day_start_equity is not None else ZERO

@@ -50,8 +50,11 @@ def _price(value: Decimal, what: str) -> Decimal:
 
 def decide_holding(rule: Rule, view: CandleView, holding: Holding) -> MoveStop | ExitNow | None:
     """With a position: trail, then exit. Only candles that end after the entry fill count."""
-    if not view.ends_after(holding.entry_time):
-        return None
+    return decide_held(rule, view, holding) if view.ends_after(holding.entry_time) else None
+
+
+def decide_held(rule: Rule, view: CandleView, holding: Holding) -> MoveStop | ExitNow | None:
+    """``decide_holding`` on a candle that is known to have ended after the entry fill."""
     target = rule.should_update_stop(view, holding)
     wants_out = rule.should_exit(view, holding)
     if target is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 ClientOrderId = NewType("ClientOrderId", str)
 BrokerOrderId = NewType("BrokerOrderId", str)
@@ -130,8 +130,7 @@ class OrderReport:
     replaced_by: ClientOrderId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """One fill. ``time`` is the broker's time of it; on simulated venues the stamp of the bar."""
 
     execution_id: ExecutionId

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from tui_trader.core.money import ZERO, to_decimal
 from tui_trader.core.orders import BrokerProtocolError, Execution, Side
@@ -39,8 +40,7 @@ class Position:
         return self.unit_risk * self.bought_qty
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedTrade:
+class ClosedTrade(NamedTuple):
     """A position from first buy to flat."""
 
     symbol: str
@@ -75,7 +75,7 @@ class Portfolio:
 
     def equity(self) -> Decimal:
         """Cash plus every position at its last delivered close (its entry price before the first)."""
-        return self.cash + self.market_value()
+        return self.cash + self.market_value() if self.positions else self.cash
 
     def market_value(self) -> Decimal:
         return sum((self._value(position) for position in self.positions.values()), ZERO)

@@ -48,8 +48,7 @@ class Exposure(NamedTuple):
     open_positions: int
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
+class Approved(NamedTuple):
     qty: int
 
 
@@ -64,7 +63,12 @@ class RiskManager:
 
     def __init__(self, limits: RiskLimits) -> None:
         self.limits = limits
+        # Shares of equity.
+        self._risk_share = limits.max_risk_per_trade_pct / 100
+        self._position_share = limits.max_position_pct / 100
+        self._gross_share = limits.max_gross_exposure_pct / 100
         self._entries: dict[str, int] = {}
+        self._entries_today = 0
         self._sent: deque[datetime] = deque()
 
     # ---- what was sent ---------------------------------------------------------------------------
@@ -72,6 +76,7 @@ class RiskManager:
     def start_session(self, entries: Mapping[str, int] | None = None) -> None:
         """A new session; ``entries`` already sent today by symbol (after a restart)."""
         self._entries = dict(entries or {})
+        self._entries_today = sum(self._entries.values())
 
     def count_order(self, now: datetime) -> None:
         """An order (not a stop move, not a cancel) is being sent."""
@@ -79,6 +84,7 @@ class RiskManager:
 
     def count_entry(self, symbol: str) -> None:
         self._entries[symbol] = self._entries.get(symbol, 0) + 1
+        self._entries_today += 1
 
     def orders_last_minute(self, now: datetime) -> int:
         sent, before = self._sent, now - _MINUTE
@@ -88,20 +94,20 @@ class RiskManager:
 
     @property
     def entries_today(self) -> int:
-        return sum(self._entries.values())
+        return self._entries_today
 
     # ---- the gate --------------------------------------------------------------------------------
 
     def trade_budget(self, equity: Decimal) -> Decimal:
         """Dollars that one trade may risk: one R."""
-        return min(equity * self.limits.max_risk_per_trade_pct / 100, self.limits.max_risk_per_trade)
+        return min(equity * self._risk_share, self.limits.max_risk_per_trade)
 
     def size(self, order: EnterLong, exposure: Exposure, average_volume: float | None) -> int:
         """Whole shares, rounded down; 0 when nothing fits. Needs a stop below the entry."""
         limits = self.limits
         qty = min(
             self.trade_budget(exposure.equity) // (order.entry - order.stop_loss),
-            exposure.equity * limits.max_position_pct / 100 // order.entry,
+            exposure.equity * self._position_share // order.entry,
             exposure.available_cash // order.limit,
         )
         if limits.max_volume_pct > ZERO:
@@ -162,7 +168,7 @@ class RiskManager:
             return RiskRefusal(
                 "max_order_value", f"order of {plain(value)}, limit {plain(limits.max_order_value)}"
             )
-        ceiling = exposure.equity * limits.max_gross_exposure_pct / 100
+        ceiling = exposure.equity * self._gross_share
         if exposure.gross + value > ceiling:
             return RiskRefusal(
                 "max_gross_exposure",

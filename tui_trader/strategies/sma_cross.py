@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tui_trader.core.indicators import Indicator
-from tui_trader.core.money import SUB_PENNY, to_decimal
+from tui_trader.core.money import CENT, SUB_PENNY, to_decimal
 from tui_trader.core.rule import CandleColumns, CandleView, Holding
 from tui_trader.strategies.base import Strategy, StrategyConfig
 
@@ -22,6 +22,7 @@ _STOP_DIGITS = 6
 _STOP_STEP = 10.0**-_STOP_DIGITS
 # Below a tick there is no price for a stop.
 _LEAST_STOP = float(SUB_PENNY)
+_TICK = float(CENT)
 
 
 class SmaCrossConfig(StrategyConfig):
@@ -53,6 +54,7 @@ class SmaCross(Strategy):
             "sma_slow": Indicator("sma", config.sma_slow),
             "atr": Indicator("atr", config.atr_period),
         }
+        self._multiple = config.atr_stop_multiple
         self._required = max(config.sma_slow, config.atr_period) + 1
 
     @property
@@ -80,9 +82,10 @@ class SmaCross(Strategy):
     def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_]:
         """Where the averages cross upward, in the arithmetic of ``should_long``."""
         tolerance = _SMA_TOLERANCE * candles.close
-        mask = candles.value("sma_fast") - candles.value("sma_slow") > tolerance
-        mask &= candles.previous("sma_fast") - candles.previous("sma_slow") <= tolerance
-        mask[: self.required_history - 1] = False
+        lead = candles.value("sma_fast") - candles.value("sma_slow")
+        mask = lead > tolerance
+        mask[1:] &= lead[:-1] <= tolerance[1:]
+        mask[: self._required - 1] = False
         return mask
 
     def entry_price(self, view: CandleView) -> Decimal:
@@ -96,10 +99,11 @@ class SmaCross(Strategy):
 
     def should_update_stop(self, view: CandleView, holding: Holding) -> Decimal | None:
         level = float(holding.stop_price)
-        if self._unrounded_stop(view) < level - _STOP_STEP:  # most candles, and rounding takes its time
+        # A stop moves by ticks: most candles ask for less than one, and rounding takes its time.
+        tick = _TICK if level >= 1.0 else _LEAST_STOP
+        if view.close - self._multiple * view.now["atr"] < level + tick - _STOP_STEP:
             return None
-        stop = self._stop(view)
-        return to_decimal(stop) if stop > level else None
+        return to_decimal(self._stop(view))
 
     def should_exit(self, view: CandleView, holding: Holding) -> bool:
         return view.now["sma_slow"] - view.now["sma_fast"] > _SMA_TOLERANCE * view.close
@@ -108,4 +112,4 @@ class SmaCross(Strategy):
         return round(self._unrounded_stop(view), _STOP_DIGITS)
 
     def _unrounded_stop(self, view: CandleView) -> float:
-        return view.close - self.config.atr_stop_multiple * view.now["atr"]
+        return view.close - self._multiple * view.now["atr"]
