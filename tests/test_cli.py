@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.alpaca_server.server import AlpacaServer
 from tui_trader import __version__, wiring
 from tui_trader.cli import main
 from tui_trader.engine.nyse import NyseCalendar
@@ -371,15 +372,39 @@ def test_alpaca_without_keys_is_refused_with_the_names_of_the_keys(cli: Cli) -> 
     assert_one_line(cli(*QUICK, "--venue", "alpaca"), 3, "APCA_API_KEY_ID", "APCA_API_SECRET_KEY")
 
 
-@pytest.mark.parametrize("asked", [(), ("--venue", "alpaca"), ("--live",)])
-def test_alpaca_with_keys_is_refused_because_this_version_lacks_it(
+@pytest.mark.parametrize("asked", [(), ("--venue", "alpaca")])
+def test_wrong_keys_are_refused_with_one_line_that_keeps_them_secret(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
+) -> None:
+    with AlpacaServer({"AAPL": 200.0}) as server:
+        monkeypatch.setenv("APCA_API_KEY_ID", "PKTESTKEY")
+        monkeypatch.setenv("APCA_API_SECRET_KEY", "verysecret")
+        monkeypatch.setenv("APCA_API_BASE_URL", server.trading_url)
+        outcome = cli(*QUICK, *asked)
+        assert len(server.requests) == 1, "wrong keys are not tried again"
+    assert_one_line(outcome, 3, "does not accept these keys", "paper account")
+    assert "verysecret" not in outcome.err
+
+
+def test_real_money_is_refused_while_the_configuration_names_the_paper_account(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APCA_API_KEY_ID", "PKTESTKEY")
     monkeypatch.setenv("APCA_API_SECRET_KEY", "verysecret")
-    outcome = cli(*QUICK, *asked)
-    assert_one_line(outcome, 3, "not part of this version", "--venue sim")
-    assert "verysecret" not in outcome.err
+    assert_one_line(cli(*QUICK, "--live", "--yes-live", "1234"), 3, "--live", "paper = false")
+
+
+def test_real_money_wants_the_digits_typed_even_without_a_screen(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APCA_API_KEY_ID", "AKTESTKEY")
+    monkeypatch.setenv("APCA_API_SECRET_KEY", "verysecret")
+    monkeypatch.setenv("TUI_TRADER_ALPACA__PAPER", "false")
+    assert_one_line(cli(*QUICK, "--live"), 2, "--yes-live NNNN")
+
+
+def test_yes_live_alone_is_refused(cli: Cli) -> None:
+    assert_one_line(cli(*QUICK, "--yes-live", "1234"), 2, "--live")
 
 
 # ---- without a terminal --------------------------------------------------------------------------------

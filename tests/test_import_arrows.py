@@ -29,7 +29,7 @@ ARROWS: Final[dict[str, tuple[str, ...]]] = {
     "venues.exchange": VENUE,  # the simulated broker, which both simulated venues trade at
     "venues.sim": (*VENUE, "venues.exchange"),
     "venues.replay": (*VENUE, "venues.exchange"),
-    "venues.alpaca": VENUE,
+    "venues.alpaca": (*VENUE, "settings"),
     "engine": ("core", "strategies.base", "scanners.base", "venues.base"),
     "journal": ("core", "engine.recorder", "errors"),
     "limits": ("core", "engine.sessions", "settings"),
@@ -81,6 +81,7 @@ ARROWS: Final[dict[str, tuple[str, ...]]] = {
     "tui": (*VIEWER, "backtest.metrics", "backtest.result", "backtest.worker", "arguments", "options"),
     # These put the parts together.
     "commands": EVERYTHING,
+    "doctor": EVERYTHING,
     "headless": EVERYTHING,
     "screen": EVERYTHING,
     "wiring": EVERYTHING,

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 from tui_trader import __version__, arguments
-from tui_trader.errors import TuiTraderError, UsageError
-from tui_trader.options import BacktestOptions, RunOptions, SweepOptions
+from tui_trader.errors import RefusedToStart, TuiTraderError, UsageError
+from tui_trader.options import BacktestOptions, RunOptions, SweepOptions, VenueName
 from tui_trader.stdout import put
 
 _PROG = "tui-trader"
+_VENUES = get_args(VenueName)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,14 +86,18 @@ def _parser() -> _Parser:
     config = commands.add_parser("config", help="write, show or locate the configuration")
     config.add_argument("action", choices=("init", "show", "path"))
     config.add_argument("--config", type=Path, metavar="FILE")
+    doctor = commands.add_parser(
+        "doctor", parents=[state], help="check whatever a start depends on, and say what to do"
+    )
+    doctor.add_argument("--venue", choices=_VENUES, help="default: the one that `run` would use")
+    doctor.add_argument("--config", type=Path, metavar="FILE")
     return parser
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument(
-        "--venue", choices=("sim", "replay", "alpaca"), help="default: sim (alpaca, once keys are configured)"
-    )
+    run.add_argument("--venue", choices=_VENUES, help="default: sim (alpaca, once keys are configured)")
     run.add_argument("--live", action="store_true", help="real money (Alpaca)")
+    run.add_argument("--yes-live", metavar="NNNN", help="--live: the account's last four digits")
     run.add_argument("--config", type=Path, metavar="FILE")
     run.add_argument(
         "--symbols", type=arguments.symbols, metavar="A,B,C", help="instead of the static route's"
@@ -182,10 +188,13 @@ def _run(options: argparse.Namespace) -> int:
         options.venue, options.live, options.config, options.symbols, tuple(options.bars or ()),
         options.skip_bad, options.speed, options.start, options.sessions, options.seed, options.cash,
         options.slippage_ticks, options.warmup, options.headless, options.events, options.state_dir,
-        options.control,
+        options.control, options.yes_live,
     )  # fmt: skip
     if wanted.live:
         _require_alpaca(wanted)
+        wanted = _confirmed(wanted)
+    elif wanted.confirmed is not None:
+        raise UsageError("--yes-live confirms real money: it goes with --live")
     if wanted.headless:
         from tui_trader.headless import run_headless
 
@@ -196,6 +205,22 @@ def _run(options: argparse.Namespace) -> int:
     from tui_trader.screen import run_screen
 
     return run_screen(wanted)
+
+
+def _confirmed(wanted: RunOptions) -> RunOptions:
+    """``wanted`` with the digits that say which account's real money is meant; they are typed, or given."""
+    if wanted.confirmed is not None:
+        return wanted
+    if wanted.headless or not sys.stdin.isatty():
+        raise UsageError(
+            "--live trades real money: confirm with --yes-live NNNN, the account's last four digits"
+        )
+    print("This run trades REAL MONEY.", file=sys.stderr)
+    print("The account's last four digits (Enter alone to leave): ", end="", file=sys.stderr, flush=True)
+    typed = sys.stdin.readline().strip()
+    if not typed:
+        raise RefusedToStart("not confirmed: nothing was started")
+    return replace(wanted, confirmed=typed)
 
 
 def _require_alpaca(wanted: RunOptions) -> None:
@@ -289,6 +314,12 @@ def _config(options: argparse.Namespace) -> int:
             return _say(config.path_text(options.config))
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from tui_trader.commands.doctor import run_doctor
+
+    return run_doctor(options.venue, options.config, options.state_dir)
+
+
 def _say(text: str) -> int:
     return _say_lines([text])
 
@@ -311,6 +342,7 @@ _COMMANDS = {
     "backtest": _backtest,
     "sweep": _sweep,
     "config": _config,
+    "doctor": _doctor,
 }
 
 if __name__ == "__main__":

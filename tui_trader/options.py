@@ -33,6 +33,7 @@ class RunOptions:
     events: str | None = None
     state_dir: Path | None = None
     control: str | None = None
+    confirmed: str | None = None  # the last four digits of the account whose real money is meant
 
 
 @dataclass(frozen=True, slots=True)

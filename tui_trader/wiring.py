@@ -6,21 +6,25 @@ import os
 import secrets
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tui_trader import __version__
 from tui_trader.config import LoadedSettings, load_settings
 from tui_trader.core.calendar import Calendar, CalendarRangeError
 from tui_trader.core.events import ErrorOccurred
+from tui_trader.engine.book import ExecutionPolicy
 from tui_trader.engine.bus import EventBus
-from tui_trader.engine.clock import AcceleratedClock, VirtualClock
+from tui_trader.engine.clock import AcceleratedClock, SystemClock, VirtualClock
+from tui_trader.engine.driver import Driver
 from tui_trader.engine.handle import EngineInfo
 from tui_trader.engine.host import EngineHost
 from tui_trader.engine.inbox import Inbox
+from tui_trader.engine.live import LiveDriver
 from tui_trader.engine.nyse import NyseCalendar
 from tui_trader.engine.recorder import JournalUnavailable
 from tui_trader.engine.routes import Route, SymbolClaimedTwice, strategies_for
 from tui_trader.engine.stepper import Stepper
+from tui_trader.engine.supervisor import Service
 from tui_trader.engine.trading_engine import EngineConfig, TradingEngine
 from tui_trader.errors import RefusedToStart, UsageError
 from tui_trader.journal.lock import InstanceLock
@@ -41,12 +45,20 @@ from tui_trader.venues.replay.bars_file import read_bars
 from tui_trader.venues.replay.feed import ReplayFeed, fingerprint
 from tui_trader.venues.sim.feed import SimFeed
 
+if TYPE_CHECKING:
+    from tui_trader.venues.alpaca.venue import AlpacaVenue
+
 #: The simulated market's first day unless --start says otherwise: fixed, so that a seed is enough.
 SIM_START = date(2026, 6, 1)
 _SIM_STORE = "exchange-sim.db"
 _REPLAY_STORE = "exchange-replay.db"
 _LOG_EVENTS = 50_000
 _MAX_SEED = 1_000_000
+#: A real broker's news can go missing: its word on every working order, and on everything, so often.
+_POLL = timedelta(seconds=2)
+_RECONCILE = timedelta(seconds=15)
+#: A symbol without a bar for so long is stale; on the IEX feed quiet ones have gaps of some minutes.
+_STALE_AFTER = timedelta(minutes=5)
 
 
 def settings_for(options: RunOptions, environ: Mapping[str, str]) -> LoadedSettings:
@@ -106,18 +118,20 @@ class Run:
         self._loaded = loaded
         self.state_dir = options.state_dir or default_state_dir()
         self.venue_name = venue_for(options, loaded)
-        if self.venue_name == "alpaca":
-            raise RefusedToStart(_ALPACA_MISSING if not loaded.settings.alpaca.has_keys else _ALPACA_LATER)
         strategies = routed_strategies(loaded)
-        calendar = NyseCalendar()
         self._inbox = Inbox()
         self._lock = InstanceLock(self.state_dir)
         self._lock.acquire()
         self._to_close: list[_Resource] = []
         self._said_problem = ""
         self.journal_problem = ""
+        self._exchange: SimulatedExchange | None = None
+        self._venue: AlpacaVenue | None = None
         try:
-            self._open(strategies, calendar)
+            if self.venue_name == "alpaca":
+                self._open_alpaca(strategies)
+            else:
+                self._open_simulated(strategies, NyseCalendar())
         except BaseException as error:
             for resource in reversed(self._to_close):
                 resource.close()
@@ -126,7 +140,39 @@ class Run:
                 raise RefusedToStart(str(error)) from None
             raise
 
-    def _open(self, strategies: list[Strategy], calendar: Calendar) -> None:
+    def _open_alpaca(self, strategies: list[Strategy]) -> None:
+        options, loaded = self._options, self._loaded
+        from tui_trader.venues.alpaca.access import AlpacaAccess  # the other venues start without it
+        from tui_trader.venues.alpaca.venue import AlpacaVenue
+
+        access = AlpacaAccess.of(loaded.settings.alpaca)
+        self._journal = self._opened(Journal.open(self.state_dir / JOURNAL_FILE, "normal"))
+        clock = SystemClock()
+        self.bus = EventBus(clock)
+        venue = AlpacaVenue.connect(
+            access, live=options.live, typed=options.confirmed, sink=self._inbox.post, clock=clock
+        )
+        self._venue = self._opened(venue)
+        account = venue.facts.number
+        self._events = self._opened(EventFile(options.events)) if options.events else None
+        self._journal.use_book(self.venue_name, account)
+        self._hear()
+        engine = TradingEngine(
+            live_config(loaded),
+            strategies,
+            venue.broker,
+            venue,
+            venue.calendar,
+            clock,
+            self._journal,
+            self.bus,
+        )
+        driver = LiveDriver(engine, self._inbox, clock, self.bus, venue.ready)
+        symbols = tuple(strategy.symbol for strategy in strategies)
+        mode = Mode.LIVE if options.live else Mode.PAPER
+        self._host(engine, driver, mode, account, symbols, None, venue.services(symbols))
+
+    def _open_simulated(self, strategies: list[Strategy], calendar: Calendar) -> None:
         options, settings = self._options, self._loaded.settings
         sim = self.venue_name == "sim"
         # Both files are opened, and refused, before either is changed.
@@ -153,30 +199,44 @@ class Run:
             # comes first: a crash in between begins once more, and no book ever serves two markets.
             self._journal.begin_book(self.venue_name, account)
             exchange.begin()
-        self.bus.add_sink("journal", self._journal.event, market_data=False)
-        if self._events is not None:
-            self.bus.add_sink("events", self._events.write)
-        self._log = LogListener(
-            self.bus.subscribe("log", _LOG_EVENTS, log_kinds(debug=False)), self.state_dir
-        )
+        self._hear()
         config = engine_config(self._loaded, options, last, resumed=exchange.resumed)
         engine = TradingEngine(
             config, strategies, exchange.broker, exchange, calendar, clock, self._journal, self.bus
         )
         pacer = AcceleratedClock(exchange.start_time, options.speed)
         stepper = Stepper(engine, exchange, self._inbox, clock, pacer)
-        stepper.after_instant = self._after_instant
-        info = EngineInfo(
-            __version__, Mode(self.venue_name), self.venue_name, account,
-            tuple(strategy.symbol for strategy in strategies), str(self.state_dir), seed,
-        )  # fmt: skip
-        self.engine = engine
-        self.host = EngineHost(info, engine, stepper, self._inbox, self.bus, self._end)
-        self._log.start()
+        symbols = tuple(strategy.symbol for strategy in strategies)
+        self._host(engine, stepper, Mode(self.venue_name), account, symbols, seed, {})
         if exchange.abandoned:
             self.bus.emit(
                 ErrorOccurred("venue", "another market was left unfinished here and is given up", None)
             )
+
+    def _hear(self) -> None:
+        """Journal, event file and log listen from here on."""
+        self.bus.add_sink("journal", self._journal.event, market_data=False)
+        if self._events is not None:
+            self.bus.add_sink("events", self._events.write)
+        self._log = LogListener(
+            self.bus.subscribe("log", _LOG_EVENTS, log_kinds(debug=False)), self.state_dir
+        )
+
+    def _host(
+        self,
+        engine: TradingEngine,
+        driver: Driver,
+        mode: Mode,
+        account: str,
+        symbols: tuple[str, ...],
+        seed: int | None,
+        services: Mapping[str, Service],
+    ) -> None:
+        driver.after_instant = self._after_instant
+        info = EngineInfo(__version__, mode, self.venue_name, account, symbols, str(self.state_dir), seed)
+        self.engine = engine
+        self.host = EngineHost(info, engine, driver, self._inbox, self.bus, self._end, services)
+        self._log.start()
 
     def _opened(self, resource: _Closable) -> _Closable:
         """``resource``, which is closed again should the rest not open."""
@@ -186,7 +246,7 @@ class Run:
     def _after_instant(self) -> None:
         if self._events is not None and self._options.speed is not None:
             self._events.flush()
-        problem = self._exchange.problem
+        problem = self._exchange.problem if self._exchange is not None else ""
         if problem != self._said_problem:
             self._said_problem = problem
             message = problem or "the simulated broker can be written again"
@@ -229,20 +289,27 @@ class Run:
 
     def _end(self, clean: bool) -> None:
         """The engine has ended: close what it was given."""
-        engine = self.engine
-        done = clean and engine.manager.flat and not engine.portfolio.positions
-        # The market goes first: a crash in between leaves a book without a market, which the next run seals.
-        self._exchange.finish(clean=done)
-        try:
-            if done:
-                self._journal.seal_book()
-        except JournalUnavailable as error:
-            self.journal_problem = str(error)
+        if self._exchange is not None:
+            self._finish_market(self._exchange, clean)
+        if self._venue is not None:
+            self._venue.close()
         self._journal.close()
         if self._events is not None:
             self._events.close()
         self._log.stop()
         self._lock.release()
+
+    def _finish_market(self, exchange: SimulatedExchange, clean: bool) -> None:
+        """A simulated market that has left nothing behind is over, and with it its book."""
+        engine = self.engine
+        done = clean and engine.manager.flat and not engine.portfolio.positions
+        # The market goes first: a crash in between leaves a book without a market, which the next run seals.
+        exchange.finish(clean=done)
+        try:
+            if done:
+                self._journal.seal_book()
+        except JournalUnavailable as error:
+            self.journal_problem = str(error)
 
     def abandon(self) -> None:
         """The run cannot begin after all: close everything."""
@@ -292,10 +359,19 @@ def engine_config(
     )  # fmt: skip
 
 
-_ALPACA_MISSING = "--venue alpaca needs keys: set APCA_API_KEY_ID and APCA_API_SECRET_KEY, or run --venue sim"
-_ALPACA_LATER = (
-    "the Alpaca venue is not part of this version yet: run --venue sim or --venue replay (keys were found)"
-)
+def live_config(loaded: LoadedSettings) -> EngineConfig:
+    """What the engine is told when its broker is a real one."""
+    risk, session = loaded.settings.risk, loaded.settings.session
+    return EngineConfig(
+        risk_limits(risk),
+        breaker_limits(risk),
+        session_rules(session),
+        float(risk.max_bar_jump_pct),
+        session.shutdown_positions,
+        policy=ExecutionPolicy(poll=_POLL, reconcile=_RECONCILE),
+        stale_after=_STALE_AFTER,
+        bars_come_early=True,
+    )
 
 
 def load(options: RunOptions) -> LoadedSettings:

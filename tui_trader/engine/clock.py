@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -14,15 +14,26 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
 
+# Where there is a clock that goes on while the machine sleeps, it is the one: after a night's sleep the
+# engine must not think that it is still yesterday.
+_SLEEPLESS: Final = getattr(
+    time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC_RAW", time.CLOCK_MONOTONIC)
+)
+
+
+def _elapsed() -> float:
+    return time.clock_gettime(_SLEEPLESS)
+
+
 class SystemClock:
     """Real time, held monotonic: a wall clock that steps back does not turn the engine's time back."""
 
     def __init__(self) -> None:
         self._base = datetime.now(UTC)
-        self._started = time.monotonic()
+        self._started = _elapsed()
 
     def now(self) -> datetime:
-        return self._base + timedelta(seconds=time.monotonic() - self._started)
+        return self._base + timedelta(seconds=_elapsed() - self._started)
 
 
 class VirtualClock:

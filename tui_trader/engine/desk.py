@@ -23,10 +23,30 @@ class SymbolDesk:
     """What one symbol's decisions are made of. Changed by ``MarketDesk`` alone."""
 
     __slots__ = (
-        "aggregator", "calculator", "chart", "exit_stamp", "expiry_candles", "filter", "force_close_eod",
-        "last", "last_bar",
-        "quarantine", "reference", "required", "session_open", "shown", "signal_end", "since_exit",
-        "strategy", "symbol", "view", "volumes", "waited", "warm_error",
+        "aggregator",
+        "calculator",
+        "chart",
+        "exit_stamp",
+        "expiry_candles",
+        "filter",
+        "force_close_eod",
+        "halted",
+        "last",
+        "last_bar",
+        "quarantine",
+        "reference",
+        "required",
+        "session_open",
+        "shown",
+        "signal_end",
+        "since_exit",
+        "stale",
+        "strategy",
+        "symbol",
+        "view",
+        "volumes",
+        "waited",
+        "warm_error",
     )  # fmt: skip
 
     def __init__(self, symbol: str, strategy: Strategy, max_jump_pct: float) -> None:
@@ -45,6 +65,8 @@ class SymbolDesk:
         self.chart = ChartCandles()
         self.quarantine = ""
         self.warm_error = ""
+        self.halted = ""  # why trading of it is halted
+        self.stale = False  # whether its bars fail to come
         self.shown: SymbolState | None = None
         self.signal_end: datetime | None = None  # window end of the candle that gave the pending entry
         self.waited = 0  # candles closed since

@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from tui_trader.core.events import ErrorOccurred, Event
 from tui_trader.engine.bus import EventBus, QueueSubscription
+from tui_trader.engine.driver import Driver
 from tui_trader.engine.guard import StrategyGuard, described
 from tui_trader.engine.handle import CandleRow, Command, EngineInfo, EngineSnapshot, Shutdown
 from tui_trader.engine.inbox import Inbox, Query
 from tui_trader.engine.snapshot import candles_of, snapshot_of
-from tui_trader.engine.stepper import Stepper
 from tui_trader.engine.supervisor import Service, Supervisor
 from tui_trader.engine.trading_engine import TradingEngine
 
@@ -36,7 +36,7 @@ class EngineHost:
         self,
         info: EngineInfo,
         engine: TradingEngine,
-        stepper: Stepper,
+        driver: Driver,
         inbox: Inbox,
         bus: EventBus,
         on_end: Callable[[bool], None],
@@ -44,7 +44,7 @@ class EngineHost:
     ) -> None:
         self._info = info
         self._engine = engine
-        self._stepper = stepper
+        self._driver = driver
         self._inbox = inbox
         self._bus = bus
         self._on_end = on_end
@@ -74,9 +74,9 @@ class EngineHost:
             self._end()
 
     async def _supervised(self) -> None:
-        """The engine's loop beside its services; a simulated venue has none."""
+        """The engine's loop beside its services; those of a simulated venue are none."""
         supervisor = Supervisor(self._service_failed, self._service_given_up)
-        await supervisor.run(self._stepper.run, self._services)
+        await supervisor.run(self._driver.run, self._services)
 
     def _service_failed(self, name: str, error: Exception) -> None:
         self._bus.emit(ErrorOccurred(name, f"{type(error).__name__}: {error}; starting it again", None))
@@ -123,16 +123,13 @@ class EngineHost:
         self._inbox.command(command)
 
     def snapshot(self) -> Future[EngineSnapshot]:
-        return self._ask(lambda: snapshot_of(self._engine, self._stepper.pacer.speed))
+        return self._ask(lambda: snapshot_of(self._engine, self._driver.speed))
 
     def candles(self, symbol: str) -> Future[tuple[CandleRow, ...]]:
         return self._ask(lambda: candles_of(self._engine, symbol))
 
     def now(self) -> datetime:
-        engine_time = self._engine.clock.now()
-        upcoming = self._stepper.next_time()
-        shown = max(engine_time, self._stepper.pacer.now())
-        return min(shown, upcoming) if upcoming is not None else engine_time
+        return self._driver.shown_time()
 
     def _ask(self, answer: Callable[[], _T]) -> Future[_T]:
         future: Future[_T] = Future()

@@ -18,8 +18,11 @@ from tui_trader.venues.base import (
     OrderUpdate,
     Refused,
     StreamState,
+    TradingHalt,
     Unclear,
+    VenueCondition,
     VenueMessage,
+    VenueNotice,
 )
 
 _MAX_ORDER_NEWS: Final = 10_000
@@ -77,6 +80,9 @@ class Inbox:
                 | AccountReport()
                 | BrokerSnapshot()
                 | StreamState()
+                | VenueCondition()
+                | VenueNotice()
+                | TradingHalt()
             ):
                 if len(self._news) >= _MAX_ORDER_NEWS:
                     self.order_news_lost = True

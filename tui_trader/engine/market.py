@@ -93,6 +93,10 @@ class MarketDesk:
                 self._candle(desk, candle)
         self._schedule = None
 
+    @property
+    def in_session(self) -> bool:
+        return self._schedule is not None
+
     # ---- bars ------------------------------------------------------------------------------------
 
     def bars(self, batch: BarBatch) -> bool:
@@ -122,6 +126,9 @@ class MarketDesk:
                 close = bar.close
                 desk.last = close
                 desk.last_bar = bar.timestamp
+                if desk.stale:
+                    desk.stale = False
+                    self.show(desk)
                 desk.volumes.append(bar.volume)
                 mark(bar.symbol, close)
                 if wanted:
@@ -264,7 +271,7 @@ class MarketDesk:
                 desk.waited += 1
             if self.guard(decide_pending, desk.strategy, view, desk.waited) is not None:
                 self._manager.withdraw_entry(symbol, "expired")
-        elif book.idle and self.entries_allowed() and not desk.warm_error:
+        elif book.idle and self.entries_allowed() and not (desk.warm_error or desk.halted or desk.stale):
             order = self.guard(decide_flat, desk.strategy, view)
             if order is not None:
                 self._signal(desk, view, order)
@@ -335,6 +342,10 @@ class MarketDesk:
     def state_of(self, desk: SymbolDesk) -> SymbolState:
         if desk.quarantine:
             return SymbolState.QUARANTINED
+        if desk.halted:
+            return SymbolState.HALTED
+        if desk.stale:
+            return SymbolState.STALE
         if desk.symbol in self._portfolio.positions:
             return SymbolState.LONG
         if self._manager.books[desk.symbol].entry is not None:
@@ -348,4 +359,5 @@ class MarketDesk:
         state = self.state_of(desk)
         if state is not desk.shown:
             desk.shown = state
-            self._bus.emit(SymbolStateChanged(desk.symbol, state, desk.quarantine or desk.warm_error))
+            reason = desk.quarantine or desk.halted or desk.warm_error
+            self._bus.emit(SymbolStateChanged(desk.symbol, state, reason))

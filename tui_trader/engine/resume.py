@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from tui_trader.core.breaker import CircuitBreaker
-from tui_trader.core.calendar import Calendar
+from tui_trader.core.calendar import NEW_YORK, Calendar
 from tui_trader.core.decide import ExitNow, MoveStop, decide_holding
 from tui_trader.core.events import TradeReason
 from tui_trader.core.money import ZERO
@@ -87,14 +87,33 @@ class Resumption:
         self._lead_strategy(desk, views)
         self._market.resume(desk, views)
 
+    def refill(self, desk: SymbolDesk, message: History, schedule: Schedule | None) -> bool:
+        """Bars that were missed while no stream was open; whether there were any.
+
+        The candles are made anew, and nothing is decided on those that closed meanwhile, except what they
+        mean to a position.
+        """
+        bars, last = message.bars, desk.last_bar
+        if bars is None or not len(bars) or schedule is None:
+            return False
+        if last is not None and int(bars.minute[-1]) * 60 <= last.timestamp():
+            return False
+        desk.reset_history()
+        missed = [view for view in self._warm(desk, message, schedule) if last is None or view.start > last]
+        desk.since_exit += sum(1 for view in missed if desk.exit_stamp and view.end > desk.exit_stamp)
+        self._lead_strategy(desk, missed)
+        self._market.resume(desk, missed)
+        return True
+
     def _warm(self, desk: SymbolDesk, message: History, schedule: Schedule | None) -> list[CandleView]:
         bars = message.bars
         if bars is None or not len(bars):
             return []
         now = self._clock.now()
         current = schedule.session if schedule else None
-        first = datetime.fromtimestamp(int(bars.minute[0]) * 60, tz=now.tzinfo).date()
-        sessions = [s for s in self._calendar.sessions(first, now.date()) if s.open <= now]
+        first = datetime.fromtimestamp(int(bars.minute[0]) * 60, tz=NEW_YORK).date()
+        today = now.astimezone(NEW_YORK).date()
+        sessions = [s for s in self._calendar.sessions(first, today) if s.open <= now]
         views = warm(desk, bars, sessions, current, now, self._max_jump)
         if current is not None and desk.session_open != current.open:
             desk.start_session(current.open)

@@ -7,10 +7,10 @@ differs. So a run at ``--speed max`` and one that is watched take the same decis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from tui_trader.engine.clock import AcceleratedClock, VirtualClock
+from tui_trader.engine.driver import Driver
 from tui_trader.engine.handle import SetSpeed, Shutdown
 from tui_trader.engine.inbox import Inbox, Message
 from tui_trader.engine.trading_engine import TradingEngine
@@ -24,8 +24,8 @@ _NIGHT_SECONDS = 2.0
 _YIELD_EVERY = 64
 
 
-class Stepper:
-    """Owns the engine's time. Everything here runs on the engine's thread."""
+class Stepper(Driver):
+    """Owns the time of the engine and of its venue."""
 
     def __init__(
         self,
@@ -35,45 +35,26 @@ class Stepper:
         clock: VirtualClock,
         pacer: AcceleratedClock,
     ) -> None:
-        self._engine = engine
+        super().__init__(engine, inbox)
         self._venue = venue
-        self._inbox = inbox
         self._clock = clock
         self.pacer = pacer
-        self._wake = asyncio.Event()
-        self.after_instant: Callable[[], None] = lambda: None
 
-    def start(self) -> None:
-        self._engine.start()
-        self.drain()
-        self._engine.end_instant()
-        self.drain()
+    @property
+    def speed(self) -> float | None:
+        return self.pacer.speed
 
-    def drain(self) -> None:
-        """Handle everything in the inbox, and what that leads to, until it is quiet.
-
-        Commands and news of orders first, then the decisions that are due, then the next bars.
-        """
-        inbox, engine = self._inbox, self._engine
-        while True:
-            message = inbox.take_urgent()
-            if message is None:
-                if engine.work():
-                    continue
-                message = inbox.take()
-                if message is None:
-                    break
-            self._handle(message)
-        if inbox.order_news_lost:
-            inbox.order_news_lost = False
-            engine.order_news_lost()
+    def shown_time(self) -> datetime:
+        upcoming = self.next_time()
+        now = self._clock.now()
+        return min(max(now, self.pacer.now()), upcoming) if upcoming is not None else now
 
     def _handle(self, message: Message) -> None:
         if isinstance(message, SetSpeed):
             # From where the market stands: one that could not keep up must not race to catch up now.
             self.pacer.jump_to(self._clock.now())
             self.pacer.set_speed(message.speed)
-        self._engine.handle(message)
+        super()._handle(message)
 
     def next_time(self) -> datetime | None:
         """The next instant at which anything happens, in the venue or the engine."""
@@ -93,22 +74,9 @@ class Stepper:
         self._venue.checkpoint()
         self.after_instant()
 
-    def settle(self) -> None:
-        """Handle what is there and finish the instant; commands between two instants end here, too."""
-        self.drain()
-        self._engine.end_instant()
-        while len(self._inbox):
-            self.drain()
-            self._engine.end_instant()
-
     async def run(self) -> None:
         """Until the engine has stopped."""
-        loop = asyncio.get_running_loop()
-
-        def wake() -> None:
-            loop.call_soon_threadsafe(self._wake.set)
-
-        self._inbox.wake = wake
+        self._listen()
         try:
             self.start()
             steps = 0
@@ -140,15 +108,3 @@ class Stepper:
             self.pacer.jump_to(time - _DAWN)
         seconds = self.pacer.seconds_until(time)
         return seconds <= 0 or not await self._sleep(seconds)
-
-    async def _sleep(self, seconds: float) -> bool:
-        """Whether a message came within ``seconds``."""
-        self._wake.clear()
-        if len(self._inbox):
-            return True
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
-        return True

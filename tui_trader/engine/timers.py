@@ -27,7 +27,8 @@ class Alarm(IntEnum):
     RECONCILE = 12
     SHUTDOWN_DEADLINE = 13
     SESSION_CLOSE = 14
-    HEARTBEAT = 15
+    STALE_CHECK = 15
+    HEARTBEAT = 16
 
 
 class Timer(NamedTuple):

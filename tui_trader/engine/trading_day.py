@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 
-from tui_trader.core.calendar import Calendar, CalendarRangeError, Session
+from tui_trader.core.calendar import NEW_YORK, Calendar, CalendarRangeError, Session
 from tui_trader.core.events import ErrorOccurred, SessionChanged, TradeReason
 from tui_trader.core.portfolio import Portfolio
 from tui_trader.engine.bus import Publisher
@@ -56,13 +56,14 @@ class TradingDay:
 
     def find(self, now: datetime) -> None:
         """Where in the calendar are we?"""
-        today = self._calendar.session_on(now.date())
+        day = now.astimezone(NEW_YORK).date()
+        today = self._calendar.session_on(day)
         if today is not None and today.contains(now):
             self._enter(today)
         elif today is not None and now < today.open:
             self._await(today)
         else:
-            self._await(self._calendar.next_session(now.date()))
+            self._await(self._calendar.next_session(day))
 
     def _await(self, session: Session) -> None:
         self.next_session = session

@@ -7,13 +7,14 @@ no wall clock and no randomness: the same messages at the same times lead to the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal, assert_never
 
+from tui_trader.core.bars import Bar
 from tui_trader.core.breaker import BreakerLimits, CircuitBreaker
-from tui_trader.core.calendar import Calendar, CalendarRangeError, Session
+from tui_trader.core.calendar import NEW_YORK, Calendar, CalendarRangeError, Session
 from tui_trader.core.events import (
     ConnectionChanged,
     EngineState,
@@ -53,6 +54,7 @@ from tui_trader.engine.sessions import SessionRules
 from tui_trader.engine.shutdown import GracefulShutdown
 from tui_trader.engine.timers import Alarm, Timers
 from tui_trader.engine.trading_day import TradingDay
+from tui_trader.engine.watch import Watch
 from tui_trader.strategies.base import Strategy
 from tui_trader.venues.base import (
     AccountReport,
@@ -67,7 +69,10 @@ from tui_trader.venues.base import (
     QuerySnapshot,
     Refused,
     StreamState,
+    TradingHalt,
     Unclear,
+    VenueCondition,
+    VenueNotice,
 )
 
 
@@ -85,6 +90,8 @@ class EngineConfig:
     heartbeat: timedelta = timedelta(seconds=60)
     skip_nights: bool = False  # simulated venues: nothing of ours happens while the market is closed
     shutdown_deadline: timedelta = timedelta(minutes=5)
+    stale_after: timedelta | None = None  # how long a symbol may be silent; None: it cannot fail to come
+    bars_come_early: bool = False  # a live stream: bars are made while earlier ones are still asked for
     policy: ExecutionPolicy = field(default_factory=ExecutionPolicy)
 
 
@@ -141,6 +148,7 @@ class TradingEngine:
         self.day.opened = self._session_opened
         self.day.closed = self._session_closed
         self.day.changed = self._update_state
+        self.watch = Watch(self.desks, self.market, self.manager, bus, clock, self.timers, config.stale_after)
         self.shutdown = GracefulShutdown(self.manager, self.portfolio, self.gateway, self.reconciler)
         self.news.trade_closed = self._trade_closed
         self.news.account_changed = self.ledger.say_account
@@ -151,10 +159,13 @@ class TradingEngine:
         self.exit_code = 0
         self.paused = ""  # why, empty when not
         self.streams: dict[str, StreamState] = {}
+        #: Messages that wait, and how late the engine's loop is at its worst (ms); a live driver knows.
+        self.load: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
         self.warm_left: set[str] = set()
         self.started = clock.now()
         self._phase: Literal["reconciling", "warming", "trading"] = "reconciling"
         self._recovered: Recovered | None = None
+        self._early: list[BarBatch] = []  # bars that came while history was awaited
         self._news_lost = 0  # the request whose answer will make up for order news that was lost
         self._asking_again = False
 
@@ -194,7 +205,8 @@ class TradingEngine:
     def _session_before(self, now: datetime) -> date | None:
         """The session that was over last, as far as the calendar knows."""
         try:
-            week = self.calendar.sessions(now.date() - timedelta(days=7), now.date())
+            today = now.astimezone(NEW_YORK).date()
+            week = self.calendar.sessions(today - timedelta(days=7), today)
         except CalendarRangeError:
             return None
         return next((session.date for session in reversed(week) if session.close <= now), None)
@@ -210,15 +222,18 @@ class TradingEngine:
         elif self.breaker.trip is not None:
             self.manager.withdraw_all_entries("circuit breaker")
         if not self.config.warmup and not self._resumed_within_session():
+            if self.config.bars_come_early:
+                self._data.subscribe(sorted(self.desks))
             self._after_warmup()
             return
         self._set_state(EngineState.WARMING_UP, "")
         self.warm_left = set(self.desks)
-        minutes = max(desk.required * desk.aggregator.minutes for desk in self.desks.values())
         if not self.warm_left:
             self._after_warmup()
             return
-        self._data.request_history(sorted(self.desks), minutes)
+        if self.config.bars_come_early:
+            self._data.subscribe(sorted(self.desks))
+        self._data.request_history(sorted(self.desks), self._warmup_minutes())
 
     def _resumed_within_session(self) -> bool:
         """Whether an earlier run has traded this session: its candles are needed even by a cold start."""
@@ -227,7 +242,11 @@ class TradingEngine:
 
     def _history(self, message: History) -> None:
         desk = self.desks.get(message.symbol)
-        if desk is None or message.symbol not in self.warm_left:
+        if desk is None:
+            return
+        if message.symbol not in self.warm_left:
+            if self._phase == "trading" and self._resumption.refill(desk, message, self.day.schedule):
+                self.market.show(desk)
             return
         self.warm_left.discard(message.symbol)
         if message.bars is None:
@@ -244,8 +263,19 @@ class TradingEngine:
         self._recovered = None
         for desk in self.desks.values():
             self.market.show(desk)
-        self._data.subscribe(sorted(self.desks))
+        if not self.config.bars_come_early:
+            self._data.subscribe(sorted(self.desks))
+        for batch in self._early:
+            fresh = [bar for bar in batch.bars if self._is_news(bar)]
+            if fresh:
+                self._bars(BarBatch(batch.time, fresh))
+        self._early.clear()
         self._update_state("")
+
+    def _is_news(self, bar: Bar) -> bool:
+        """Whether the history does not have ``bar``."""
+        desk = self.desks.get(bar.symbol)
+        return desk is None or desk.last_bar is None or bar.timestamp > desk.last_bar
 
     # ---- messages --------------------------------------------------------------------------------
 
@@ -274,6 +304,12 @@ class TradingEngine:
                 self._history(message)
             case StreamState():
                 self._stream(message)
+            case VenueCondition():
+                self.watch.condition(message)
+            case VenueNotice():
+                self.bus.emit(ErrorOccurred(message.component, message.message, message.symbol))
+            case TradingHalt():
+                self.watch.halt(message)
             case Query():
                 self._answer(message)
             case Pause() | Resume() | Flatten() | CancelWorkingOrder() | Shutdown() | SetSpeed():
@@ -294,6 +330,8 @@ class TradingEngine:
 
     def _bars(self, batch: BarBatch) -> None:
         if self._phase != "trading":
+            if self._phase == "warming" and self.config.bars_come_early:
+                self._early.append(batch)
             return
         if len(self.manager.books) > len(self.desks):
             # Positions that no route trades any more are valued all the same.
@@ -372,6 +410,15 @@ class TradingEngine:
         self.bus.emit(ConnectionChanged(state.stream, state.state, state.attempt))
         if state.state == "connected" and before is not None and state.stream != "bars":
             self._news_lost = self.gateway.query_snapshot()  # nobody knows what was said meanwhile
+        if state.stream == "bars" and state.state == "connected" and self._bars_missed(before):
+            self._data.request_history(sorted(self.desks), self._warmup_minutes())
+
+    def _bars_missed(self, before: StreamState | None) -> bool:
+        """Whether bars may have passed unseen: the stream is open again, in the middle of a session."""
+        return before is not None and self._phase == "trading" and self.day.schedule is not None
+
+    def _warmup_minutes(self) -> int:
+        return max(desk.required * desk.aggregator.minutes for desk in self.desks.values())
 
     def _disagreement(self, what: str) -> None:
         self.bus.emit(ErrorOccurred("reconcile", what, None))
@@ -476,6 +523,8 @@ class TradingEngine:
                 self._reconcile(again=key == "again")
             case Alarm.SHUTDOWN_DEADLINE:
                 self._give_up()
+            case Alarm.STALE_CHECK:
+                self.watch.look()
             case Alarm.HEARTBEAT:
                 self._heartbeat()
             case _:
@@ -517,12 +566,13 @@ class TradingEngine:
     def _heartbeat(self) -> None:
         now = self.clock.now()
         self.timers.set(self._next(self.config.heartbeat), Alarm.HEARTBEAT)
-        self.bus.emit(Heartbeat((now - self.started).total_seconds(), 0, 0.0))
+        self.bus.emit(Heartbeat((now - self.started).total_seconds(), *self.load()))
 
     # ---- the day and the account -----------------------------------------------------------------
 
     def _session_opened(self, session: Session) -> None:
         self.news.forget()
+        self.watch.session_opened()
         self.risk.start_session()
         self._resumption.exits.clear()
         self.ledger.session = session.date
@@ -566,6 +616,7 @@ class TradingEngine:
             and self.breaker.trip is None
             and not self._news_lost
             and self.gateway.journal_ok
+            and self.watch.clear
             and all(s.state == "connected" for s in self.streams.values())
         )
 

@@ -202,8 +202,37 @@ class StreamState:
     attempt: int = 0
 
 
+# ---- what else a venue has to say --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VenueCondition:
+    """Something that forbids new entries while it lasts; an empty ``problem`` ends it."""
+
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class VenueNotice:
+    """Something that people should know. ``component`` says where it comes from."""
+
+    component: str
+    message: str
+    symbol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TradingHalt:
+    """Trading of a symbol is halted for ``reason``; an empty one says that it goes on."""
+
+    symbol: str
+    reason: str
+
+
+VenueNews = VenueCondition | VenueNotice | TradingHalt
 DataMessage = BarBatch | History | StreamState
-VenueMessage = BrokerMessage | DataMessage
+VenueMessage = BrokerMessage | DataMessage | VenueNews
 Sink = Callable[[VenueMessage], None]
 
 
