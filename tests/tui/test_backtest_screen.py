@@ -654,7 +654,7 @@ async def test_no_text_is_parsed_or_obeyed(text: str) -> None:
         names=(*VELEZ.names, VELEZ.names[0]._replace(name=word, source=text)),
         parameters=(replace(VELEZ.parameters[0], name=word, value=text, note=text, bounds=text),),
     )  # fmt: skip
-    trades = [replace(found, symbol=word, strategy=word) for found in TRADES]
+    trades = [found._replace(symbol=word, strategy=word) for found in TRADES]
     summary = replace(
         some_summary(trades),
         strategy=word,
