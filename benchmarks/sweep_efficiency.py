@@ -4,7 +4,7 @@ Efficiency is time with one process over processes × time with several, of the 
 the bars, the jobs, the table. Beside it stands the same of two plain loops that share nothing, which is what
 the machine allows. Runs take turns, and figures are medians over rounds.
 
-    python benchmarks/sweep_efficiency.py [--bars 400000] [--sets 96] [--jobs 2] [--rounds 3] [--json FILE]
+    python benchmarks/sweep_efficiency.py [--bars 400000] [--sets 192] [--jobs 2] [--rounds 3] [--json FILE]
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def sweep(bars: Path, folder: Path, sets: int, jobs: int) -> float:
     """Seconds that the command takes."""
     command = [
         sys.executable, "-m", "tui_trader.cli", "sweep", "--bars", str(bars), "--strategy", "sma_cross",
-        "--config", str(folder / "config.toml"), "--set", f"sma_fast=5..{4 + sets}", "sma_slow=200",
+        "--config", str(folder / "config.toml"), "--set", f"sma_fast=5..{4 + sets // 2}", "sma_slow=200,250",
         "--jobs", str(jobs), "--fresh", "--results", str(folder / "results"),
     ]  # fmt: skip
     return _seconds([command])
@@ -68,7 +68,7 @@ def _seconds(commands: list[list[str]]) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--bars", type=int, default=400_000)
-    parser.add_argument("--sets", type=int, default=96)
+    parser.add_argument("--sets", type=int, default=192, help="an even number, at most 192")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE")

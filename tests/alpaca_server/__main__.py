@@ -1,16 +1,20 @@
 """Run the exchange by itself, with a market that moves: ``python -m tests.alpaca_server --symbols 30``.
 
-Prints where it is as one line of JSON, then runs until it is interrupted.
+Prints where it is as one line of JSON, then runs until it is interrupted. With ``--audit FILE`` what the exchange
+saw is written there at the end, and whenever SIGUSR1 comes; SIGUSR2 ends all faults.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
 
 from tests.alpaca_server.exchange import minute_of
 from tests.alpaca_server.faults import Stream
@@ -32,9 +36,7 @@ def main() -> None:
         made_up=walk.day, slippage_ticks=1, cash=options.cash, key_id=options.key_id,
         secret_key=options.secret_key, rate_limit=options.rate_limit,
     )  # fmt: skip
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+    wanted = _Wanted()
     with server:
         urls = {
             "trading_url": server.trading_url,
@@ -46,32 +48,85 @@ def main() -> None:
         rate = _FAULT_RATES[options.faults]
         if rate:
             server.random_faults(options.fault_seed, rate)
-        _trade(server, walk, prices, options.seed, options.fault_seed, rate, stopped)
+        bad_luck = _BadLuck(server, random.Random(options.fault_seed), rate)
+        wanted.no_faults = bad_luck.end
+        if options.audit is not None:
+            wanted.audit = lambda: _write_audit(server, prices, options.audit)
+        _trade(server, walk, prices, options.seed, bad_luck.strike, wanted)
+        wanted.audit()
+
+
+class _Wanted:
+    """What signals have asked for. Their handlers only note it: they may come in the middle of anything."""
+
+    def __init__(self) -> None:
+        self.audit: Callable[[], None] = lambda: None
+        self.no_faults: Callable[[], None] = lambda: None
+        self.stop = threading.Event()
+        self._noted: set[int] = set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.stop.set())
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, lambda number, _: self._noted.add(number))
+
+    def look(self) -> None:
+        """Do what has been asked for."""
+        if signal.SIGUSR2 in self._noted:
+            self._noted.discard(signal.SIGUSR2)
+            self.no_faults()
+        if signal.SIGUSR1 in self._noted:
+            self._noted.discard(signal.SIGUSR1)
+            self.audit()
+
+
+def _write_audit(server: AlpacaServer, symbols: Mapping[str, float], file: Path) -> None:
+    """All of it as one JSON object, whole or not at all."""
+    found = {
+        "time": server.now.isoformat(),
+        "requests": [
+            {
+                "monotonic": request.monotonic, "time": request.time.isoformat(), "method": request.method,
+                "path": request.path, "carried_out": request.carried_out, "outcome": request.outcome,
+            }
+            for request in server.requests
+        ],
+        "max_requests_per_minute": server.max_requests_per_minute(),
+        "connections": [asdict(connection) for connection in server.connections],
+        "longest_unprotected_s": {symbol: server.longest_unprotected(symbol) for symbol in symbols},
+        "unprotected_since_s": {symbol: server.unprotected_since(symbol) for symbol in symbols},
+        "orders": server.orders(),
+        "executions": server.executions(),
+        "positions": {symbol: str(qty) for symbol, qty in server.positions().items()},
+        "cash": str(server.cash),
+    }  # fmt: skip
+    unfinished = file.with_name(file.name + ".part")
+    unfinished.write_text(json.dumps(found), encoding="utf-8")
+    os.replace(unfinished, file)
 
 
 def _trade(
-    server: AlpacaServer, walk: RandomWalk, prices: Mapping[str, float], seed: int, fault_seed: int,
-    rate: float, stopped: threading.Event,
+    server: AlpacaServer, walk: RandomWalk, prices: Mapping[str, float], seed: int,
+    every_minute: Callable[[], None], wanted: _Wanted,
 ) -> None:  # fmt: skip
-    """Move prices and end minutes until ``stopped``."""
-    dice, bad_luck = random.Random(seed), random.Random(fault_seed)
+    """Move prices and end minutes until it is to stop."""
+    dice = random.Random(seed)
     standing = {symbol: walk.price_at(symbol, server.now) for symbol in prices}
     drifts = dict.fromkeys(prices, 0.0)
     minute = minute_of(server.now)
     step = MINUTE / _TICKS_A_MINUTE
     upcoming = server.now
-    while not stopped.is_set():
+    while True:
         upcoming += step
         wait = server.seconds_until(upcoming)
-        if stopped.wait(wait):
+        if wanted.stop.wait(wait):
             return
+        wanted.look()
         began = minute_of(server.now)
         if began > minute:
             server.end_minute(minute, volume=dice.randrange(1_000, 50_000))
             minute = began
             drifts = {symbol: walk.next_drift(dice, drift) for symbol, drift in drifts.items()}
-            if rate:
-                _misfortune(server, bad_luck, rate)
+            every_minute()
         if not server.market_open:
             continue
         for symbol in standing:
@@ -79,18 +134,33 @@ def _trade(
         server.trades(standing)
 
 
-def _misfortune(server: AlpacaServer, dice: random.Random, rate: float) -> None:
+class _BadLuck:
     """Once a minute: what was held up goes on, and a stream may be lost."""
-    server.release_cancels()
-    server.release_replaces()
-    server.release_fills()
-    server.carry_out_late()
-    for stream in Stream:
-        luck = dice.random()
-        if luck < rate:
-            server.drop(stream, dice.choice((None, 1001, 1011)))
-        elif luck < rate * 1.5:
-            server.mute(stream)
+
+    def __init__(self, server: AlpacaServer, dice: random.Random, rate: float) -> None:
+        self._server = server
+        self._dice = dice
+        self._rate = rate
+
+    def strike(self) -> None:
+        server, dice, rate = self._server, self._dice, self._rate
+        if not rate:
+            return
+        server.release_cancels()
+        server.release_replaces()
+        server.release_fills()
+        server.carry_out_late()
+        for stream in Stream:
+            luck = dice.random()
+            if luck < rate:
+                server.drop(stream, dice.choice((None, 1001, 1011)))
+            elif luck < rate * 1.5:
+                server.mute(stream)
+
+    def end(self) -> None:
+        """From now on all goes well."""
+        self._rate = 0.0
+        self._server.clear_faults()
 
 
 def _prices(count: int, seed: int) -> dict[str, float]:
@@ -116,6 +186,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate-limit", type=int, default=200, help="requests a minute and API")
     parser.add_argument("--faults", choices=sorted(_FAULT_RATES), default="none")
     parser.add_argument("--fault-seed", type=int, default=1)
+    parser.add_argument("--audit", type=Path, help="where to write what the exchange saw, as JSON")
     return parser.parse_args()
 
 
