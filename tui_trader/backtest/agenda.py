@@ -22,9 +22,12 @@ class Agenda:
         self.desks: list[Desk] = []
         self.candles: list[int] = []
 
-    def has_any(self, session: int) -> bool:
-        """Whether there is anything to ask about in ``session``."""
-        return any(desk.has_agenda(session) for desk in self._every)
+    def busy(self, sessions: int) -> list[bool]:
+        """For each of so many sessions, whether there is anything to ask about."""
+        found = np.zeros(sessions, dtype=bool)
+        for desk in self._every:
+            found |= desk.busy()
+        return found.tolist()
 
     def plan(self, session: int) -> None:
         """What is to be asked about in ``session``."""

@@ -18,7 +18,7 @@ from tui_trader.core.rule import CandleColumns
 #: Half-minutes after its window's end at which a candle is closed without its last minute.
 GRACE: Final = int(CANDLE_GRACE.total_seconds()) // 30
 #: Bars are worked on so many at a time: what is needed on the way stays small, and in the processor's cache.
-_AT_ONCE: Final = 1 << 15
+_AT_ONCE: Final = 1 << 14
 
 
 @dataclass(slots=True, eq=False)

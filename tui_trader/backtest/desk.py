@@ -170,6 +170,10 @@ class Desk:
             return part.tolist(), self.candles.closes[part].tolist()
         return self._asked_list[first:last], self._asked_times[first:last]
 
+    def busy(self) -> NDArray[np.bool_]:
+        """For each session, whether the strategy is to be asked about any candle."""
+        return np.diff(self._asked_bounds) > 0
+
     def has_agenda(self, session: int) -> bool:
         bounds = self._asked_bounds
         return bounds[session] != bounds[session + 1]

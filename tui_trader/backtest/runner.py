@@ -151,9 +151,12 @@ class BacktestRunner:
     def _trade_sessions(self, progress: Callable[[float], None]) -> None:
         count = len(self._market.sessions)
         opens, closes = self._market.opens.tolist(), self._market.closes.tolist()
+        busy = self._agenda.busy(count)
         said = time.perf_counter()
         for number in range(self._first, count):
-            self._trade_session(number, opens[number], closes[number])
+            if busy[number] or self._floor.live:
+                self._trade_session(number, opens[number], closes[number])
+            self._floor.note_equity(2 * closes[number])
             now = time.perf_counter()
             if now - said >= _PROGRESS_S:
                 said = now
@@ -229,17 +232,15 @@ class BacktestRunner:
 
     def _trade_session(self, number: int, opened: int, closed: int) -> None:
         """Session ``number``, from minute ``opened`` to minute ``closed``."""
-        rules, floor, agenda = self._rules.session, self._floor, self._agenda
-        if floor.live or agenda.has_any(number):
-            agenda.plan(number)
-            hours = Hours(
-                number, 2 * (closed - rules.no_entries_before_close_min),
-                2 * (closed - rules.flatten_before_close_min), 2 * closed,
-            )  # fmt: skip
-            floor.open(hours, opened, self._first_bar(number) if floor.live else NEVER)
-            while floor.pass_time() and self._account.breaker.trip is None and self._scan(number):
-                pass
-        floor.note_equity(2 * closed)
+        rules, floor = self._rules.session, self._floor
+        self._agenda.plan(number)
+        hours = Hours(
+            number, 2 * (closed - rules.no_entries_before_close_min),
+            2 * (closed - rules.flatten_before_close_min), 2 * closed,
+        )  # fmt: skip
+        floor.open(hours, opened, self._first_bar(number) if floor.live else NEVER)
+        while floor.pass_time() and self._account.breaker.trip is None and self._scan(number):
+            pass
 
     def _first_bar(self, session: int) -> int:
         """The minute of the session's first delivery."""

@@ -77,7 +77,7 @@ class SmaCross(Strategy):
             return False
         if not view.before["sma_fast"] - view.before["sma_slow"] <= tolerance:
             return False
-        return self._stop(view) >= _LEAST_STOP
+        return self._stop(view) >= SUB_PENNY
 
     def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_]:
         """Where the averages cross upward, in the arithmetic of ``should_long``."""
@@ -92,7 +92,7 @@ class SmaCross(Strategy):
         return to_decimal(view.high)
 
     def stop_loss_price(self, view: CandleView) -> Decimal:
-        return to_decimal(self._stop(view))
+        return self._stop(view)
 
     def limit_price(self, entry: Decimal, stop_loss: Decimal) -> Decimal:
         return entry + self.config.max_entry_slippage_r * (entry - stop_loss)
@@ -103,13 +103,13 @@ class SmaCross(Strategy):
         tick = _TICK if level >= 1.0 else _LEAST_STOP
         if view.close - self._multiple * view.now["atr"] < level + tick - _STOP_STEP:
             return None
-        return to_decimal(self._stop(view))
+        return self._stop(view)
 
     def should_exit(self, view: CandleView, holding: Holding) -> bool:
         return view.now["sma_slow"] - view.now["sma_fast"] > _SMA_TOLERANCE * view.close
 
-    def _stop(self, view: CandleView) -> float:
-        return round(self._unrounded_stop(view), _STOP_DIGITS)
+    def _stop(self, view: CandleView) -> Decimal:
+        return Decimal(f"{self._unrounded_stop(view):.{_STOP_DIGITS}f}")
 
     def _unrounded_stop(self, view: CandleView) -> float:
         return view.close - self._multiple * view.now["atr"]
