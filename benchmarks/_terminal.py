@@ -11,6 +11,7 @@ import struct
 import sys
 import termios
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -20,16 +21,25 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Child:
-    """``python ARGUMENTS`` on a terminal of its own; everything that it writes is kept in ``output``."""
+    """``python ARGUMENTS`` on a terminal of its own; everything that it writes is kept in ``output``.
 
-    def __init__(self, arguments: list[str], width: int = 120, height: int = 40) -> None:
+    ``environment`` is added to ours.
+    """
+
+    def __init__(
+        self,
+        arguments: list[str],
+        width: int = 120,
+        height: int = 40,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.output = b""
         self.began = time.perf_counter()
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
             env = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
-            env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+            env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **(environment or {})}
             os.execve(sys.executable, [sys.executable, *arguments], env)
 
     @property

@@ -57,8 +57,8 @@ def _dispatch(argv: list[str]) -> int:
 def _parser() -> _Parser:
     parser = _Parser(
         prog=_PROG,
-        description="Trades US equities by rule in a terminal, on a simulated market or recorded bars. "
-        "Without a command it opens the screen (the same as `run`).",
+        description="Trades US equities by rule in a terminal: an Alpaca account, a simulated market, or "
+        "recorded bars. Without a command it opens the screen (the same as `run`).",
     )
     parser.add_argument("--version", action="version", version=f"{_PROG} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
@@ -224,12 +224,19 @@ def _confirmed(wanted: RunOptions) -> RunOptions:
 
 
 def _require_alpaca(wanted: RunOptions) -> None:
-    """Who asks for real money must not be given play money, also when it is only the default."""
+    """Who asks for real money must not be given play money, also when it is only the default.
+
+    What else forbids it is said before anything is to be typed.
+    """
+    from tui_trader.venues.alpaca.access import AlpacaAccess
+    from tui_trader.venues.alpaca.account import check_interlock
     from tui_trader.wiring import load, venue_for
 
-    venue = venue_for(wanted, load(wanted))
+    loaded = load(wanted)
+    venue = venue_for(wanted, loaded)
     if venue != "alpaca":
         raise UsageError(f"--live is for real money: it does not go with the {venue} venue")
+    check_interlock(AlpacaAccess.of(loaded.settings.alpaca), live=True)
 
 
 def _state_dir(options: argparse.Namespace) -> Path:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from tui_trader.core.events import ErrorOccurred, Published, SessionChanged, TradeClosed
 from tui_trader.core.money import ZERO
 from tui_trader.engine.guard import described
-from tui_trader.engine.handle import Shutdown
+from tui_trader.engine.handle import EngineInfo, Shutdown
 from tui_trader.errors import TuiTraderError
 from tui_trader.listeners.log import LOG_FILE
 from tui_trader.options import RunOptions
+from tui_trader.venues.base import Mode
 from tui_trader.wiring import Run, load
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class _Tally:
 
     def line(self, run: Run) -> str:
         parts = [
-            f"{run.host.info.account_id}: {_plural(self._sessions, 'session')}",
+            f"{_account(run.host.info)}: {_plural(self._sessions, 'session')}",
             _plural(self._trades, "trade"),
             f"P/L {self._pnl:+,.2f}",
             f"equity {run.engine.portfolio.equity():,.2f}",
@@ -80,6 +81,13 @@ class _Tally:
         if run.engine.state_reason and not run.host.exit_code:
             parts.append(f"{run.engine.state_reason}; the same options go on from here")
         return ", ".join(parts)
+
+
+def _account(info: EngineInfo) -> str:
+    """The account as it may stand in a terminal's scroll-back: a real one by its last digits."""
+    if info.mode in (Mode.PAPER, Mode.LIVE):
+        return f"{info.mode.value} account …{info.account_id[-4:]}"
+    return info.account_id
 
 
 def _plural(number: int, noun: str) -> str:

@@ -26,6 +26,7 @@ _FORCED_JOIN_S = 1.0
 _FORCED = 130
 _WELCOMED = "welcomed"
 _RECENT_BARS = "backtested-bars.json"
+_KEY_NAMES = ("APCA_API_KEY_ID", "TUI_TRADER_ALPACA__KEY_ID")
 
 
 def run_screen(options: RunOptions) -> int:
@@ -35,7 +36,8 @@ def run_screen(options: RunOptions) -> int:
     session = _Session(options)
     config_file = options.config or default_config_path()
     state_dir = options.state_dir or default_state_dir()
-    ui = _peek(config_file)
+    document = _peek(config_file)
+    ui = _table(document, "ui")
     backtest = BacktestOptions(
         options.bars, options.skip_bad, symbols=options.symbols if options.bars else None,
         config=options.config, cash=options.cash, slippage_ticks=options.slippage_ticks,
@@ -48,7 +50,7 @@ def run_screen(options: RunOptions) -> int:
             config_file=config_file,
             glyphs=ui["glyphs"] if ui.get("glyphs") in ("box", "block", "ascii") else "box",
             swap_colours=ui.get("up_color_swap") is True,
-            first_run=_is_first_run(options, state_dir),
+            first_run=_is_first_run(options, state_dir, document),
             exit_when_done=options.sessions is not None,
             backtest=backtest,
             recent_bars=state_dir / _RECENT_BARS,
@@ -125,21 +127,26 @@ class _Session:
 
 
 def _peek(config_file: Path) -> dict[str, Any]:
-    """How the screen should look, if the file says so; what is wrong with it is said when it is loaded."""
+    """The configuration as far as it can be read; what is wrong with it is said when it is loaded."""
     if not config_file.is_file():
         return {}
     import tomllib
 
     try:
-        ui = tomllib.loads(config_file.read_text(encoding="utf-8")).get("ui", {})
+        return tomllib.loads(config_file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return ui if isinstance(ui, dict) else {}
 
 
-def _is_first_run(options: RunOptions, state_dir: Path) -> bool:
+def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name)
+    return table if isinstance(table, dict) else {}
+
+
+def _is_first_run(options: RunOptions, state_dir: Path, document: dict[str, Any]) -> bool:
     """Whether somebody without keys is here for the first time."""
-    has_keys = bool(os.environ.get("APCA_API_KEY_ID"))
+    named = any(os.environ.get(name) for name in _KEY_NAMES)
+    has_keys = named or "key_id" in _table(document, "alpaca")
     return options.venue is None and not has_keys and not (state_dir / _WELCOMED).exists()
 
 

@@ -1,7 +1,7 @@
 """Run the exchange by itself, with a market that moves: ``python -m tests.alpaca_server --symbols 30``.
 
-Prints where it is as one line of JSON, then runs until it is interrupted. With ``--audit FILE`` what the exchange
-saw is written there at the end, and whenever SIGUSR1 comes; SIGUSR2 ends all faults.
+Prints where it is as one line of JSON, then runs until it is interrupted. With ``--audit FILE`` what the
+exchange saw is written there at the end, and whenever SIGUSR1 comes. SIGUSR2 ends all faults.
 """
 
 from __future__ import annotations
@@ -94,6 +94,11 @@ def _write_audit(server: AlpacaServer, symbols: Mapping[str, float], file: Path)
         "connections": [asdict(connection) for connection in server.connections],
         "longest_unprotected_s": {symbol: server.longest_unprotected(symbol) for symbol in symbols},
         "unprotected_since_s": {symbol: server.unprotected_since(symbol) for symbol in symbols},
+        "unprotected_stretches": [
+            {"symbol": symbol, "since": since.isoformat(), "seconds": seconds}
+            for symbol, since, seconds in server.unprotected_stretches()
+        ],
+        "updates": server.updates,
         "orders": server.orders(),
         "executions": server.executions(),
         "positions": {symbol: str(qty) for symbol, qty in server.positions().items()},

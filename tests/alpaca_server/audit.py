@@ -46,6 +46,8 @@ class Bareness:
 class Audit:
     requests: list[Request] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
+    #: Symbol, beginning and seconds of each time that shares were unprotected.
+    stretches: list[tuple[str, datetime, float]] = field(default_factory=list)
     _bare: dict[str, Bareness] = field(default_factory=dict)
 
     def max_requests_per_minute(self) -> int:
@@ -65,7 +67,9 @@ class Audit:
         if held > covered:
             bare.since = bare.since or now
         elif bare.since is not None:
-            bare.longest = max(bare.longest, (now - bare.since).total_seconds())
+            seconds = (now - bare.since).total_seconds()
+            self.stretches.append((symbol, bare.since, seconds))
+            bare.longest = max(bare.longest, seconds)
             bare.since = None
 
     def bare_for(self, symbol: str, now: datetime) -> float:

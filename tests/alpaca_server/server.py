@@ -548,6 +548,10 @@ class AlpacaServer:
         """The longest such stretch so far. Seconds."""
         return self._do(lambda: self._exchange.audit.longest_bare(symbol, self._exchange.now()))
 
+    def unprotected_stretches(self) -> list[tuple[str, datetime, float]]:
+        """Symbol, beginning and seconds of every such stretch that is over."""
+        return self._do(lambda: list(self._exchange.audit.stretches))
+
 
 def _bar(symbol: str, start: datetime, prices: Prices) -> MinuteBar:
     return MinuteBar(symbol, start, *prices)

@@ -20,10 +20,11 @@ from tui_trader.core.rule import CandleColumns
 from tui_trader.errors import UsageError
 from tui_trader.strategies.base import Strategy
 
-#: Cuts behind early candidates, which cost little, and one further on, as a share of the run.
+#: Cuts behind early candidates, which cost little, and one further on, as a share of the run and at most.
 _EARLY_CUTS: Final = 8
 _EARLY: Final = 4_000
 _LATE_CUT: Final = 0.2
+_LATE: Final = 10_000
 #: Candles left out that the strategy is asked about.
 _ASKED: Final = 200
 
@@ -60,7 +61,7 @@ def _cut_short(strategy: Strategy, columns: CandleColumns, mask: NDArray[np.bool
     """Make the mask again over columns that end earlier: what it said before must not change."""
     early = np.flatnonzero(mask[:_EARLY])
     counts = set((early[:: max(1, len(early) // _EARLY_CUTS)] + 1).tolist())
-    later = int(len(mask) * _LATE_CUT)
+    later = min(int(len(mask) * _LATE_CUT), _LATE)
     counts.update((np.flatnonzero(mask[later : later + _EARLY])[:1] + later + 1).tolist())
     counts.add(min(len(mask) // 2, _EARLY))
     for count in sorted(counts):

@@ -38,9 +38,11 @@ def _head(status: dict[str, Any]) -> list[str]:
     title = f"tui-trader {status['version']}  {status['mode'].upper()}  venue {status['venue']}"
     money = f"equity {account['equity']}  day P/L {_signed(account['day_pnl'])}  cash {account['cash']}"
     risk = f"open {account['open_risk']}  exposure {account['exposure']}"
+    off = [f"Entries    off: {why}" for why in status["hindrances"]]
     return [
         f"{title}  account {status['account_id']}",
         f"State      {state}, {_time(status['time'], '%Y-%m-%d %H:%M:%S')} New York",
+        *off,
         f"Session    {_session(status)}",
         f"Account    {money}  buying power {account['buying_power']}",
         f"Risk       {risk}  day loss limit {account['day_loss_limit']}",

@@ -201,6 +201,7 @@ class EngineSnapshot:
     warmup_done: int
     warmup_total: int
     max_positions: int = 0  # how many may be open at once; 0 when nobody said
+    hindrances: tuple[str, ...] = ()  # why there are no entries although the state is RUNNING
 
 
 class CandleRow(NamedTuple):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from typing import Final
 
+from tui_trader.core.events import EngineState
 from tui_trader.core.money import ZERO
 from tui_trader.core.orders import WORKING
 from tui_trader.core.portfolio import Position
@@ -21,6 +23,14 @@ from tui_trader.engine.handle import (
     SymbolView,
 )
 from tui_trader.engine.trading_engine import TradingEngine
+from tui_trader.venues.base import StreamState
+
+_STREAMS: Final = {"bars": "the bar stream", "trade_updates": "the order stream", "rest": "the broker"}
+_NOT_THERE: Final = {
+    "reconnecting": "is not reached",
+    "stale": "is silent",
+    "disconnected": "has refused us for good",
+}
 
 
 def snapshot_of(engine: TradingEngine, speed: float | None) -> EngineSnapshot:
@@ -56,6 +66,7 @@ def snapshot_of(engine: TradingEngine, speed: float | None) -> EngineSnapshot:
         warmup_done=len(engine.desks) - len(engine.warm_left),
         warmup_total=len(engine.desks),
         max_positions=engine.config.risk.max_open_positions,
+        hindrances=_hindrances(engine),
     )  # fmt: skip
 
 
@@ -63,6 +74,26 @@ def candles_of(engine: TradingEngine, symbol: str) -> tuple[CandleRow, ...]:
     """The candles kept of ``symbol``, oldest first; none for a symbol that is not traded."""
     desk = engine.desks.get(symbol)
     return tuple(desk.chart) if desk is not None else ()
+
+
+def _hindrances(engine: TradingEngine) -> tuple[str, ...]:
+    """What stands in the way of entries while the engine runs, apart from the breaker."""
+    if engine.state is not EngineState.RUNNING:
+        return ()
+    found = [
+        *engine.watch.problems,
+        *(_absence(s) for s in engine.streams.values() if s.state != "connected"),
+    ]
+    if not engine.gateway.journal_ok:
+        found.append("the journal cannot be written")
+    cold = {desk.warm_error for desk in engine.desks.values()}
+    if len(cold) == 1 and "" not in cold:
+        found += cold
+    return tuple(found)
+
+
+def _absence(stream: StreamState) -> str:
+    return f"{_STREAMS.get(stream.stream, stream.stream)} {_NOT_THERE.get(stream.state, stream.state)}"
 
 
 def _account(engine: TradingEngine) -> AccountView:

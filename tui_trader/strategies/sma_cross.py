@@ -77,7 +77,7 @@ class SmaCross(Strategy):
             return False
         if not view.before["sma_fast"] - view.before["sma_slow"] <= tolerance:
             return False
-        return self._stop(view) >= SUB_PENNY
+        return self._unrounded_stop(view) >= _LEAST_STOP
 
     def entry_candidates(self, candles: CandleColumns) -> NDArray[np.bool_]:
         """Where the averages cross upward, in the arithmetic of ``should_long``."""

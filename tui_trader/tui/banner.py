@@ -43,4 +43,6 @@ def banner(model: ViewModel, leaving: bool) -> Banner | None:
         return Banner(f"BREAKER: {cause}: no entries until the next session (ctrl+p: reset)", "loud")
     if picture.paused:
         return Banner(f"Paused{reason}: no new entries; exits and stops stay active. p resumes", "quiet")
+    if picture.hindrances:
+        return Banner(f"Entries are off: {'; '.join(picture.hindrances)}", "loud")
     return Banner("Leaving when the engine has stopped", "quiet") if leaving else None

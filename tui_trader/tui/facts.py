@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from decimal import Decimal
 
 from textual.content import Content
 
@@ -50,7 +51,7 @@ def risk(picture: Picture, width: int, glyphs: GlyphSet) -> Content:
     unit = float(account.risk_unit)
     open_r = float(account.open_risk) / unit if unit > 0 else 0.0
     lines = [
-        _gauge("day loss", used, f"{used * 100:.0f}% of {dollars(account.day_loss_limit)}", cells, glyphs),
+        _gauge("day loss", used, _day_loss_text(used, account.day_loss_limit), cells, glyphs),
         _gauge("exposure", exposure, f"{exposure * 100:.0f}% of equity", cells, glyphs),
         _fact(
             "open risk",
@@ -105,6 +106,12 @@ def _gauge(label: str, share: float, text: str, cells: int, glyphs: GlyphSet) ->
     return Content.assemble(
         (f"{label:<{_LABEL}}", "$muted"), (f"{glyphs.bar(share, cells)} ", style), (text, "")
     )
+
+
+def _day_loss_text(used: float, limit: Decimal) -> str:
+    if limit <= 0:
+        return "from the first bar on"
+    return f"{used * 100:.0f}% of {dollars(limit)}"
 
 
 def _fact(label: str, text: str, style: str) -> Content:

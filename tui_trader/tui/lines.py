@@ -117,6 +117,8 @@ def _state(picture: Picture) -> Content:
     word = picture.state.value.replace("_", " ")
     if picture.breaker.tripped and picture.state is EngineState.RUNNING:
         mark, word, style = "■", "NO ENTRIES", "$danger"
+    elif picture.hindrances:
+        mark, word, style = "‖", "NO ENTRIES", "$attention"
     return Content.styled(f" {mark} {word}", f"bold {style}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -25,8 +24,9 @@ class EngineLink:
         self.model = ViewModel(handle.info, handle.now())
         self._snapshot: Future[EngineSnapshot] | None = None
         self._polls_since = _SNAPSHOT_EVERY
+        self._shown = ""  # the symbol on the chart
         self._chart: tuple[str, Future[tuple[CandleRow, ...]]] | None = None
-        self._days: deque[str] = deque(handle.info.symbols)
+        self._days: dict[str, None] = dict.fromkeys(handle.info.symbols)  # a set that keeps its order
         self._day_answers: list[tuple[str, Future[tuple[CandleRow, ...]]]] = []
         self.history: tuple[str, tuple[CandleRow, ...]] | None = None  # candles that came for the chart
 
@@ -46,6 +46,7 @@ class EngineLink:
 
     def ask_candles(self, symbol: str) -> None:
         """Have ``history`` filled with the candles of a symbol."""
+        self._shown = symbol
         self.history = None
         self._chart = (symbol, self.handle.candles(symbol))
 
@@ -83,6 +84,10 @@ class EngineLink:
         if self._chart is not None and self._chart[1].done():
             (symbol, answer), self._chart = self._chart, None
             self.history = (symbol, () if _failed(answer) else answer.result())
+        refilled = self.model.take_refilled()
+        self._days.update(dict.fromkeys(sorted(refilled)))
+        if self._shown in refilled:
+            self.ask_candles(self._shown)
         if self.model.picture.session is None:
             return
         for symbol, answer in [entry for entry in self._day_answers if entry[1].done()]:
@@ -90,7 +95,8 @@ class EngineLink:
             if not _failed(answer):
                 self.model.day_candles(symbol, answer.result())
         while self._days and len(self._day_answers) < _DAYS_A_POLL and not self.stopped:
-            symbol = self._days.popleft()
+            symbol = next(iter(self._days))
+            del self._days[symbol]
             self._day_answers.append((symbol, self.handle.candles(symbol)))
 
 

@@ -96,6 +96,8 @@ def _tell(event: Event) -> tuple[Level, str, str, str] | None:
         case ConnectionChanged():
             attempt = f", attempt {event.attempt}" if event.attempt else ""
             connection: Level = "INFO" if event.state == "connected" else "WARN"
+            if event.state == "reconnecting" and event.attempt > 1:
+                connection = "DEBUG"  # the first has said it; the line at the top counts on
             return connection, "FEED", "", f"{event.stream} {event.state}{attempt}"
         case Reconciled():
             if not event.differences:

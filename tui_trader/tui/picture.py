@@ -74,6 +74,7 @@ class Picture:
         self.breaker = _NO_BREAKER
         self.warmup = (0, len(info.symbols))
         self.max_positions = 0
+        self.hindrances: tuple[str, ...] = ()  # why there are no entries although it runs
         self.warmup_began: datetime | None = None
         self.streams: dict[str, StreamView] = {}
         self.lines = {symbol: SymbolLine(symbol) for symbol in info.symbols}
@@ -85,6 +86,9 @@ class Picture:
         self.dirty: set[Part] = set(Part)
         self.dirty_symbols: set[str] = set(self.lines)
         self.new_candles: list[tuple[str, CandleRow]] = []
+        #: Symbols whose earlier candles the engine has had anew, and those that may have missed some.
+        self.refilled: set[str] = set()
+        self._cut: set[str] = set()
         self.fills: deque[OrderFilled] = deque(maxlen=500)
         self._folds: Final[dict[type, Callable[[Any, datetime], None]]] = {
             EngineStateChanged: self._on_state,
@@ -182,14 +186,15 @@ class Picture:
             self.dirty_symbols |= set(self.lines)
         self.state, self.state_reason = snapshot.state, snapshot.state_reason
         self.speed = snapshot.speed
-        self.max_positions = snapshot.max_positions
+        self.max_positions, self.hindrances = snapshot.max_positions, snapshot.hindrances
         self.session, self.next_open = snapshot.session, snapshot.next_open
         self.breaker = snapshot.breaker
         self.warmup = (snapshot.warmup_done, snapshot.warmup_total)
         self.streams = {stream.stream: stream for stream in snapshot.streams}
         if snapshot.account != self.account:
             self.account = snapshot.account
-            self.equity.add(float(snapshot.account.equity))
+            if snapshot.account.equity:  # before the broker has spoken it is 0
+                self.equity.add(float(snapshot.account.equity))
             self.dirty |= {Part.RISK, Part.EQUITY}
         finished = {o.client_order_id: o for o in reversed(self.finished_orders)}
         orders = finished | {order.client_order_id: order for order in snapshot.orders}
@@ -266,6 +271,7 @@ class Picture:
         self.warmup_began = self.warmup_began or time
         line = self.lines.setdefault(event.symbol, SymbolLine(event.symbol))
         line.candles, line.required = event.candles, event.required
+        self.refilled.add(event.symbol)
         self.dirty.add(Part.POSITIONS)
         self.touch(event.symbol)
 
@@ -288,6 +294,10 @@ class Picture:
             event.sma_slow,
         )  # fmt: skip
         self.new_candles.append((event.symbol, row))
+        if event.symbol in self._cut:
+            # The engine has fetched what was missed meanwhile, and says nothing more of it.
+            self._cut.discard(event.symbol)
+            self.refilled.add(event.symbol)
 
     def _on_order(self, event: OrderStateChanged, time: datetime) -> None:
         known = self.orders.get(event.client_order_id)
@@ -396,7 +406,11 @@ class Picture:
 
     def _on_connection(self, event: ConnectionChanged, time: datetime) -> None:
         self.streams[event.stream] = StreamView(event.stream, event.state, event.attempt)
+        self.wants_snapshot = True  # it may forbid entries
+        if event.stream == "bars" and event.state != "connected":
+            self._cut = set(self.lines)
 
     def _on_error(self, event: ErrorOccurred, time: datetime) -> None:
+        self.wants_snapshot = True
         if event.component == "engine":
             self.failure = event.message

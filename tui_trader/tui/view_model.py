@@ -114,6 +114,11 @@ class ViewModel:
         candles, self.picture.new_candles = self.picture.new_candles, []
         return candles
 
+    def take_refilled(self) -> set[str]:
+        """The symbols whose earlier candles should be asked for anew since the last call."""
+        symbols, self.picture.refilled = self.picture.refilled, set()
+        return symbols
+
     def take_dirty_symbols(self) -> set[str]:
         """The symbols whose watchlist line changed since the last call."""
         symbols, self.picture.dirty_symbols = self.picture.dirty_symbols, set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -41,6 +42,7 @@ class AlpacaVenue:
     """A ``DataStream``, and the home of ``broker`` and of the ``services`` that must run beside the engine.
 
     Made by ``connect``. All of it belongs to the engine's thread, except ``connect`` and ``close``.
+    ``jitter`` (a number from 0 up to 1) and ``pause`` (seconds, on a worker thread) say how long to wait.
     """
 
     def __init__(
@@ -51,6 +53,9 @@ class AlpacaVenue:
         lanes: RestLanes,
         sink: Sink,
         clock: Clock,
+        *,
+        jitter: Callable[[], float] = random.random,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self.facts = facts
         self.calendar = calendar
@@ -59,7 +64,9 @@ class AlpacaVenue:
         self._sink = sink
         self._clock = clock
         self._connected = asyncio.Event()
-        self._history = AlpacaHistory(partial(lanes.run, Lane.HISTORY), calendar, clock, sink, access.feed)
+        self._history = AlpacaHistory(
+            partial(lanes.run, Lane.HISTORY), calendar, clock, sink, access.feed, pause
+        )
         self._bars = BarStream(
             access, sink, clock,
             expects_data=self._market_is_open,
@@ -67,10 +74,12 @@ class AlpacaVenue:
             on_status=lambda symbol, halted, text: sink(TradingHalt(symbol, text if halted else "")),
             on_problem=self._notice("bars"),
             on_fatal=self._notice("bars"),
+            jitter=jitter,
         )  # fmt: skip
         self._updates = TradeUpdateStream(
             access, self._watched, self.broker.take_trade_update,
             on_problem=self._notice("trade updates"), on_fatal=self._notice("trade updates"),
+            jitter=jitter,
         )  # fmt: skip
 
     @classmethod
