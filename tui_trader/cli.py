@@ -75,6 +75,7 @@ def _parser() -> _Parser:
     flatten.add_argument("symbol", nargs="?", metavar="SYMBOL", type=str.upper)
     stop = commands.add_parser("stop", parents=[state], help="shut a running engine down")
     stop.add_argument("--positions", choices=("close", "keep"), help="what becomes of open positions")
+    _add_serve(commands.add_parser("serve", parents=[state], help="the screen in a web page"))
     journal = commands.add_parser("journal", parents=[state], help="what was intended, sent and filled")
     journal.add_argument("kind", choices=("orders", "fills", "trades", "events"))
     journal.add_argument("--since", type=arguments.day, metavar="DATE", help="from this day (UTC) on")
@@ -127,6 +128,37 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--state-dir", type=Path, metavar="DIR", help="journal, logs and lock")
     run.add_argument("--control", metavar="HOST:PORT|off", help="control API (127.0.0.1:0)")
     run.set_defaults(warmup="normal")
+
+
+def _add_serve(serve: argparse.ArgumentParser) -> None:
+    serve.description = (
+        "Serves the screen as a web page, to whoever has the address that is printed. A page shows and "
+        "steers the engine running on the state folder, which goes on when the page is closed; when none runs, "
+        "each page runs a simulated engine of its own and says so."
+    )
+    serve.add_argument(
+        "--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="default 127.0.0.1 and any free port"
+    )
+    serve.add_argument(
+        "--expose",
+        action="store_true",
+        help="allow --listen on an address that other machines reach: nothing is encrypted, whoever reads "
+        "the traffic can steer the engine",
+    )
+    serve.add_argument("--config", type=Path, metavar="FILE")
+    own = serve.add_argument_group("for pages with an engine of their own")
+    own.add_argument(
+        "--symbols", type=arguments.symbols, metavar="A,B,C", help="instead of the static route's"
+    )
+    own.add_argument("--speed", type=arguments.speed, default=60.0, metavar="N|max", help="as in `run` (60)")
+    own.add_argument("--start", type=arguments.day, metavar="YYYY-MM-DD", help="first session")
+    own.add_argument("--seed", type=arguments.seed, metavar="N", help="same seed, same market")
+    own.add_argument(
+        "--cash", type=arguments.money, default=Decimal(100_000), metavar="N", help="starting cash (100000)"
+    )
+    own.add_argument(
+        "--slippage-ticks", type=arguments.ticks, default=1, metavar="N", help="ticks a fill costs (1)"
+    )
 
 
 def _add_bars(command: argparse.ArgumentParser) -> None:
@@ -277,6 +309,17 @@ def _stop(options: argparse.Namespace) -> int:
     return _say(control.stop(_state_dir(options), options.positions))
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from tui_trader.commands.serve import run_serve
+    from tui_trader.serve.order import PageOrder
+
+    order = PageOrder(
+        False, _state_dir(options), options.config, options.symbols, options.seed, options.speed,
+        options.start, options.cash, options.slippage_ticks,
+    )  # fmt: skip
+    return run_serve(options.listen, order, exposed=options.expose)
+
+
 def _journal(options: argparse.Namespace) -> int:
     from tui_trader.commands.journal import journal_text
 
@@ -345,6 +388,7 @@ _COMMANDS = {
     "resume": _resume,
     "flatten": _flatten,
     "stop": _stop,
+    "serve": _serve,
     "journal": _journal,
     "backtest": _backtest,
     "sweep": _sweep,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args, get_origin
+from typing import Literal, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -11,13 +11,36 @@ from tui_trader.errors import printable
 from tui_trader.settings import SECTIONS, Settings, toml_value
 
 
+class Shown(NamedTuple):
+    """A setting in force as text: a secret's value masked, ``about`` its meaning and bounds."""
+
+    key: str
+    value: str
+    source: str
+    about: str
+
+
+def shown_settings(loaded: LoadedSettings) -> list[Shown]:
+    """Every setting, its value and where that came from."""
+    return [
+        Shown(key, printable(toml_value(value)), printable(loaded.sources[key]), _about(key))
+        for key, value in leaves(loaded.settings.model_dump())
+    ]
+
+
+def _about(key: str) -> str:
+    section, _, name = key.partition(".")
+    fields = SECTIONS[section].model_fields
+    # A route's number, and what tables of open keys hold, have no word of their own.
+    field = next((fields[part] for part in name.split(".") if part in fields), None)
+    return "" if field is None else f"{field.description}{_bounds(field)}"
+
+
 def show(loaded: LoadedSettings) -> str:
     """Every setting, its value and where that came from; secrets are masked."""
-    rows = [
-        (key, toml_value(value), loaded.sources[key]) for key, value in leaves(loaded.settings.model_dump())
-    ]
-    width = max(len(key) + len(value) for key, value, _ in rows) + 3
-    return "\n".join(printable(f"{f'{key} = {value}':<{width}}  # {source}") for key, value, source in rows)
+    rows = shown_settings(loaded)
+    width = max(len(row.key) + len(row.value) for row in rows) + 3
+    return "\n".join(f"{f'{printable(row.key)} = {row.value}':<{width}}  # {row.source}" for row in rows)
 
 
 def example_config() -> str:

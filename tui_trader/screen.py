@@ -13,6 +13,7 @@ from tui_trader.errors import UsageError
 from tui_trader.options import BacktestOptions, RunOptions
 from tui_trader.paths import default_config_path, default_state_dir
 from tui_trader.tui.app import TraderApp
+from tui_trader.tui.glyphs import GLYPH_NAMES
 from tui_trader.tui.settings import UiSettings
 from tui_trader.tui.terminal import NO_TERMINAL, is_terminal
 
@@ -34,6 +35,20 @@ def run_screen(options: RunOptions) -> int:
     if not is_terminal():
         raise UsageError(NO_TERMINAL)
     session = _Session(options)
+    app = TraderApp(start_engine=session.start, settings=screen_settings(options))
+    try:
+        app.run_ui()
+    finally:
+        session.end(forced=app.forced)
+    if app.forced:
+        sys.stdout.flush()
+        os._exit(_FORCED)
+    _remember_welcome(options.state_dir or default_state_dir())
+    return session.exit_code or app.return_code or 0  # a screen that broke is a failure, too
+
+
+def screen_settings(options: RunOptions) -> UiSettings:
+    """How the screen of a run looks, read without loading anything heavy."""
     config_file = options.config or default_config_path()
     state_dir = options.state_dir or default_state_dir()
     document = _peek(config_file)
@@ -42,29 +57,17 @@ def run_screen(options: RunOptions) -> int:
         options.bars, options.skip_bad, symbols=options.symbols if options.bars else None,
         config=options.config, cash=options.cash, slippage_ticks=options.slippage_ticks,
     )  # fmt: skip
-    app = TraderApp(
-        start_engine=session.start,
-        settings=UiSettings(
-            theme=str(ui.get("theme", "midnight")),
-            themes_folder=config_file.parent / "themes",
-            config_file=config_file,
-            glyphs=ui["glyphs"] if ui.get("glyphs") in ("box", "block", "ascii") else "box",
-            swap_colours=ui.get("up_color_swap") is True,
-            first_run=_is_first_run(options, state_dir, document),
-            exit_when_done=options.sessions is not None,
-            backtest=backtest,
-            recent_bars=state_dir / _RECENT_BARS,
-        ),
+    return UiSettings(
+        theme=str(ui.get("theme", "midnight")),
+        themes_folder=config_file.parent / "themes",
+        config_file=config_file,
+        glyphs=ui["glyphs"] if ui.get("glyphs") in GLYPH_NAMES else "box",
+        swap_colours=ui.get("up_color_swap") is True,
+        first_run=_is_first_run(options, state_dir, document),
+        exit_when_done=options.sessions is not None,
+        backtest=backtest,
+        recent_bars=state_dir / _RECENT_BARS,
     )
-    try:
-        app.run_ui()
-    finally:
-        session.end(forced=app.forced)
-    if app.forced:
-        sys.stdout.flush()
-        os._exit(_FORCED)
-    _remember_welcome(state_dir)
-    return session.exit_code
 
 
 class _Session:

@@ -55,6 +55,22 @@ def _split_commas(value: object) -> object:
     return [piece for piece in value.split(",") if piece.strip()]
 
 
+def _flat_keys(value: object, prefix: str = "") -> object:
+    """Keys by binding id, separated by commas: TOML reads the dot in `pane.1` as a table."""
+    if not isinstance(value, dict):
+        return value
+    flat: dict[object, object] = {}
+    for name, keys in value.items():
+        if isinstance(keys, dict):
+            inner = _flat_keys(keys, f"{prefix}{name}.")
+            flat |= inner if isinstance(inner, dict) else {}
+        elif isinstance(keys, list) and all(isinstance(key, str) for key in keys):
+            flat[f"{prefix}{name}"] = ",".join("comma" if key.strip() == "," else key for key in keys)
+        else:
+            flat[f"{prefix}{name}"] = keys
+    return flat
+
+
 def _secret(value: SecretStr) -> SecretStr:
     text = value.get_secret_value().strip()
     if not re.fullmatch(r"[!-~]+", text):
@@ -217,10 +233,18 @@ class UiSettings(Section):
     up_color_swap: bool = Field(
         default=False, description="show gains in the colour of losses and the reverse"
     )
-    glyphs: Literal["box", "block", "ascii"] = Field(
+    glyphs: Literal["box", "block", "braille", "ascii"] = Field(
         default="box", description="characters that draw the charts"
     )
-    keys: dict[str, str] = Field(default_factory=dict, description="binding id = key")
+    notify: Literal["off", "osc9", "osc777"] = Field(
+        default="off",
+        description="desktop notification of a price alert: osc9 for iTerm2, kitty, WezTerm; osc777 for "
+        "foot, Ghostty, rxvt",
+    )
+    keys: Annotated[dict[str, str], BeforeValidator(_flat_keys)] = Field(
+        default_factory=dict,
+        description='an action\'s keys: flatten = "F" or pause = ["p", "f9"]; the settings screen names all',
+    )
 
 
 class ControlSettings(Section):

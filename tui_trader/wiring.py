@@ -69,8 +69,9 @@ def settings_for(options: RunOptions, environ: Mapping[str, str]) -> LoadedSetti
     }
     loaded = load_settings(options.config, environ, overrides)
     if loaded.settings.ui.keys:
-        place = loaded.place_of("ui.keys")
-        raise UsageError(f"{place}: keys cannot be changed in this version; remove the table")
+        from tui_trader.tui.keymap import refuse_bad_keys  # it knows the whole screen
+
+        refuse_bad_keys(loaded)
     return loaded
 
 
@@ -146,7 +147,8 @@ class Run:
         from tui_trader.venues.alpaca.venue import AlpacaVenue
 
         access = AlpacaAccess.of(loaded.settings.alpaca)
-        self._journal = self._opened(Journal.open(self.state_dir / JOURNAL_FILE, "normal"))
+        # Real orders: what was meant must be on the disk before it is sent, whatever becomes of the machine.
+        self._journal = self._opened(Journal.open(self.state_dir / JOURNAL_FILE, "full"))
         clock = SystemClock()
         self.bus = EventBus(clock)
         venue = AlpacaVenue.connect(

@@ -19,7 +19,7 @@ from tui_trader.core.events import (
     Heartbeat,
 )
 from tui_trader.core.orders import Role
-from tui_trader.engine.handle import Command, Flatten, Pause, Resume, Shutdown
+from tui_trader.engine.handle import CancelWorkingOrder, Command, Flatten, Pause, Resume, SetSpeed, Shutdown
 
 SAMPLE = re.compile(r'^[a-z_]+(\{[a-z_]+="[^"\n]*"(,[a-z_]+="[^"\n]*")*\})? (NaN|[+-]Inf|-?[0-9.e+-]+)$')
 
@@ -147,6 +147,10 @@ def test_metrics_count_what_the_server_was_too_slow_to_take(tmp_path: Path) -> N
         ("/v1/pause", None, Pause(reason="asked through the control API")),
         ("/v1/pause", "{}", Pause(reason="asked through the control API")),
         ("/v1/resume", None, Resume()),
+        ("/v1/resume", '{"reset_breaker": true}', Resume(reset_breaker=True)),
+        ("/v1/cancel", '{"client_order_id": "tt-1"}', CancelWorkingOrder("tt-1")),
+        ("/v1/speed", '{"speed": 120}', SetSpeed(120.0)),
+        ("/v1/speed", '{"speed": null}', SetSpeed(None)),
         ("/v1/flatten", None, Flatten()),
         ("/v1/flatten", '{"symbol": null}', Flatten()),
         ("/v1/flatten", '{"symbol": "AAPL"}', Flatten("AAPL")),
@@ -180,6 +184,15 @@ def test_a_command_is_accepted_at_once(tmp_path: Path, path: str, body: str | No
         ("/v1/flatten", "{", "not JSON"),
         ("/v1/flatten", b"\xff\xfe", "not JSON"),
         ("/v1/flatten", "[" * 4000, "not JSON"),
+        ("/v1/resume", '{"reset_breaker": 1}', "not true or false"),
+        ("/v1/cancel", None, "not the id of an order"),
+        ("/v1/cancel", '{"client_order_id": ["tt-1"]}', "not the id of an order"),
+        ("/v1/cancel", '{"client_order_id": "' + "x" * 200 + '"}', "not the id of an order"),
+        ("/v1/speed", None, "market seconds a second"),
+        ("/v1/speed", '{"speed": 0}', "market seconds a second"),
+        ("/v1/speed", '{"speed": true}', "market seconds a second"),
+        ("/v1/speed", '{"speed": NaN}', "market seconds a second"),
+        ("/v1/speed", '{"speed": 1e9}', "market seconds a second"),
         ("/v1/shutdown", '{"positions": "sell"}', '"close" or "keep"'),
         ("/v1/shutdown", '{"positions": ["close"]}', '"close" or "keep"'),
     ],

@@ -19,7 +19,7 @@ from tui_trader.control.bodies import COMMANDS, BadRequest, parse_command
 from tui_trader.control.endpoint import FILE_NAME, Endpoint, remove_endpoint, write_endpoint
 from tui_trader.control.limits import Limits, TokenBucket
 from tui_trader.control.server import ControlServer
-from tui_trader.engine.handle import Flatten, Pause, Resume, Shutdown
+from tui_trader.engine.handle import CancelWorkingOrder, Flatten, Pause, Resume, SetSpeed, Shutdown
 from tui_trader.errors import RefusedToStart, TuiTraderError, UsageError
 
 
@@ -312,7 +312,7 @@ def test_any_body_is_a_valid_command_or_a_bad_request(name: str, body: bytes) ->
         command = parse_command(name, body)
     except BadRequest:
         return
-    assert isinstance(command, Pause | Resume | Flatten | Shutdown)
+    assert isinstance(command, Pause | Resume | Flatten | CancelWorkingOrder | SetSpeed | Shutdown)
     if isinstance(command, Flatten):
         assert command.symbol is None or command.symbol.isascii()
     if isinstance(command, Shutdown):

@@ -301,6 +301,13 @@ async def test_flatten_live_wants_the_word_and_begins_on_cancel() -> None:
         assert engine.sent == [Flatten(None)]
 
 
+async def test_the_word_may_be_typed_at_once_although_cancel_has_the_focus() -> None:
+    engine = FakeEngine(mode=Mode.LIVE)
+    async with running(engine) as pilot:
+        await press(pilot, "F", *"FLATTEN", "enter")
+        assert engine.sent == [Flatten(None)]
+
+
 async def test_flatten_lists_again_when_positions_change_before_the_answer() -> None:
     engine = FakeEngine()
     async with running(engine) as pilot:

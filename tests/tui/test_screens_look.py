@@ -42,7 +42,7 @@ async def tell(pilot: Pilot[None]) -> None:
     engine = pilot.app.handle
     assert isinstance(engine, FakeEngine)
     engine.emit(
-        ConnectionChanged("bars", "reconnecting", 2),
+        ConnectionChanged("bars", "reconnecting", 1),
         ConnectionChanged("bars", "connected", 0),
         SignalGenerated("AMD", Side.BUY, "velez", D("141.55"), D("140.71"), NOW),
         OrderFilled("o-nvda-e", "x1", "NVDA", Side.BUY, 80, D("138.40"), 80, NOW),

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.tui.fake_engine import NOW, D, FakeEngine, flat_snapshot, trading_snapshot, wave
+from tests.tui.fake_engine import NOW, D, FakeEngine, flat_snapshot, order, trading_snapshot, wave
 from tui_trader.core.events import (
     AccountUpdated,
     BarReceived,
@@ -30,6 +30,9 @@ from tui_trader.core.events import (
     WarmupProgress,
 )
 from tui_trader.core.orders import OrderState, OrderType, Role, Side
+from tui_trader.tui.banner import banner
+from tui_trader.tui.glyphs import glyph_set
+from tui_trader.tui.lines import status_line
 from tui_trader.tui.parts import Part
 from tui_trader.tui.view_model import ViewModel
 
@@ -61,6 +64,10 @@ def synced(**changes: object) -> ViewModel:
 
 def say(model: ViewModel, *events: Event, seq: int = 101) -> None:
     model.apply([Published(seq + i, NOW, event) for i, event in enumerate(events)])
+
+
+def candle(symbol: str) -> CandleClosed:
+    return CandleClosed(symbol, NOW, 2, 1, 2, 0.5, 1.5, 10, 2, True, float("nan"), float("nan"))
 
 
 def test_a_snapshot_is_taken_whole() -> None:
@@ -326,3 +333,61 @@ def test_exposure_follows_positions_and_prices() -> None:
     assert model.picture.exposure == D("202.33") * 120 + D("137.82") * 80
     model.apply([Published(101, NOW, PositionChanged("NVDA", 0, D(0), None, D(0)))])
     assert model.picture.exposure == D("202.33") * 120
+
+
+# ---- what a live venue adds --------------------------------------------------------------------------
+
+
+def test_after_warm_up_a_symbols_candles_are_asked_for_anew() -> None:
+    model = synced()
+    model.take_refilled()
+    say(model, WarmupProgress("AAPL", 201, 201, 1, 14))
+    assert model.take_refilled() == {"AAPL"}
+    assert model.take_refilled() == set()
+
+
+def test_the_first_candle_after_a_lost_connection_asks_for_those_that_were_missed() -> None:
+    model = synced()
+    model.take_refilled()
+    say(model, ConnectionChanged("bars", "reconnecting", 1), ConnectionChanged("bars", "connected", 0))
+    assert model.take_refilled() == set()
+    say(model, candle("AAPL"), candle("AAPL"))
+    assert model.take_refilled() == {"AAPL"}
+    say(model, candle("AAPL"))
+    assert model.take_refilled() == set()
+
+
+def test_an_equity_that_is_not_known_yet_is_no_point_of_the_curve() -> None:
+    model = synced()
+    points = list(model.picture.equity.points)
+    model.snapshot_requested()
+    model.resync(trading_snapshot(account=replace(trading_snapshot().account, equity=D(0))))
+    assert model.picture.equity.points == points
+
+
+def test_what_stands_in_the_way_of_entries_is_on_the_banner() -> None:
+    model = synced(hindrances=("the bar stream is not reached", "the broker is not reached"))
+    shown = banner(model, leaving=False)
+    assert shown is not None
+    assert shown.text == "Entries are off: the bar stream is not reached; the broker is not reached"
+    assert shown.tone == "loud"
+    assert "NO ENTRIES" in status_line(model, 120, glyph_set("box")).plain
+
+
+def test_what_others_hold_and_ordered_is_listed_by_flatten_but_does_not_hold_up_leaving() -> None:
+    external = order("x1", "AMD", Role.EXTERNAL, Side.BUY, 10, "1.00")
+    elsewhere = order("x2", "ZZZZ", Role.EXTERNAL, Side.BUY, 10, "1.00")
+    model = synced(positions=(), orders=(external, elsewhere), external_shares=(("AMD", 7), ("ZZZZ", 5)))
+    assert model.picture.flat
+    lines = "\n".join(model.picture.plan().lines())
+    assert "external AMD buy 10 @ 1.00" in lines
+    assert "sell 7 AMD at market" in lines
+    assert "not ours" in lines
+    assert "ZZZZ" not in lines  # no symbol of ours: left alone
+
+
+def test_a_first_attempt_to_connect_is_no_alarm_and_repeated_ones_are_said_once() -> None:
+    model = synced()
+    before = model.alerts
+    say(model, *(ConnectionChanged("bars", "reconnecting", attempt) for attempt in range(5)))
+    assert model.alerts == before + 1

@@ -32,7 +32,12 @@ def init(path: Path | None) -> str:
 
 def show_text(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> str:
     """Every setting in force and its source, one a line. Raises UsageError like ``load_settings``."""
-    return show(load_settings(path, environ, overrides))
+    loaded = load_settings(path, environ, overrides)
+    if loaded.settings.ui.keys:
+        from tui_trader.tui.keymap import refuse_bad_keys  # it knows the whole screen
+
+        refuse_bad_keys(loaded)
+    return show(loaded)
 
 
 def path_text(path: Path | None) -> str:

@@ -8,8 +8,9 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from aiohttp import web
@@ -19,7 +20,7 @@ from tui_trader.control.bodies import COMMANDS, BadRequest, parse_command
 from tui_trader.control.limits import Limits, TokenBucket
 from tui_trader.control.metrics import CONTENT_TYPE, metrics_page
 from tui_trader.control.sse import Relay
-from tui_trader.control.views import status_document
+from tui_trader.control.views import status_document, to_plain
 from tui_trader.engine.handle import EngineHandle, EngineSnapshot, Flatten
 
 log = logging.getLogger("tui_trader.control")
@@ -36,6 +37,7 @@ _EVENT_ID: Final = re.compile(r"[0-9]{1,18}")
 _FAREWELL_S: Final = 0.5
 _FLUSH_S: Final = 0.1
 _ENGINE_SILENT: Final = "the engine does not answer"
+_T = TypeVar("_T")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -165,6 +167,7 @@ class ControlApp:
         for path, handler in {
             "/v1/health": self._health,
             "/v1/status": self._status,
+            "/v1/candles": self._candles,
             "/v1/events": self._events,
             "/metrics": self._metrics,
         }.items():
@@ -243,6 +246,19 @@ class ControlApp:
             return _error(503, _ENGINE_SILENT)
         return _json(200, status_document(self._handle.info, snapshot))
 
+    async def _candles(self, request: web.Request) -> web.Response:
+        symbol = request.query.get("symbol", "")
+        if symbol not in self._handle.info.symbols:
+            snapshot = await self._snapshot()
+            if snapshot is None:
+                return _error(503, _ENGINE_SILENT)
+            if symbol not in _symbols(snapshot):
+                return _error(404, "no such symbol here")
+        candles = await self._answer(lambda: self._handle.candles(symbol))
+        if candles is None:
+            return _error(503, _ENGINE_SILENT)
+        return _json(200, {"symbol": symbol, "candles": to_plain(candles)})
+
     async def _metrics(self, request: web.Request) -> web.Response:
         snapshot = await self._snapshot()
         relay = self._relay
@@ -277,6 +293,10 @@ class ControlApp:
 
     async def _snapshot(self) -> EngineSnapshot | None:
         """The engine's state, or None when it does not answer in time."""
+        return await self._answer(self._handle.snapshot)
+
+    async def _answer(self, ask: Callable[[], Future[_T]]) -> _T | None:
+        """What the engine answers, or None when it does not in time."""
         if self._unanswered >= self._limits.unanswered_snapshots:
             return None
         loop = asyncio.get_running_loop()
@@ -291,7 +311,7 @@ class ControlApp:
                 loop.call_soon_threadsafe(settle)
 
         # Not asyncio.wrap_future: it would cancel the engine's future on our time-out.
-        future = self._handle.snapshot()
+        future = ask()
         self._unanswered += 1
         future.add_done_callback(wake)
         try:

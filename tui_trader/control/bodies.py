@@ -6,11 +6,30 @@ import json
 import re
 from typing import Any, Final
 
-from tui_trader.engine.handle import ASKED_TO_STOP, Command, Flatten, Pause, PositionsPolicy, Resume, Shutdown
+from tui_trader.engine.handle import (
+    ASKED_TO_STOP,
+    CancelWorkingOrder,
+    Command,
+    Flatten,
+    Pause,
+    PositionsPolicy,
+    Resume,
+    SetSpeed,
+    Shutdown,
+)
 
 _SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9./-]{0,14}")
 _ORIGIN: Final = ASKED_TO_STOP
-_FIELDS: Final = {"pause": (), "resume": (), "flatten": ("symbol",), "shutdown": ("positions",)}
+_LONGEST_ID: Final = 128
+_FASTEST: Final = 1_000_000.0
+_FIELDS: Final = {
+    "pause": (),
+    "resume": ("reset_breaker",),
+    "flatten": ("symbol",),
+    "cancel": ("client_order_id",),
+    "speed": ("speed",),
+    "shutdown": ("positions",),
+}
 
 COMMANDS: Final = tuple(_FIELDS)
 
@@ -26,13 +45,19 @@ def parse_command(name: str, body: bytes) -> Command:
     if not set(fields) <= set(known):
         takes = f"takes only {json.dumps(known[0])}" if known else "takes no field"
         raise BadRequest(f"unknown field: {name} {takes}")
-    if name == "pause":
-        return Pause(reason=_ORIGIN)
-    if name == "resume":
-        return Resume()
-    if name == "flatten":
-        return Flatten(symbol=_symbol(fields.get("symbol")))
-    return Shutdown(reason=_ORIGIN, positions=_positions(fields.get("positions")))
+    match name:
+        case "pause":
+            return Pause(reason=_ORIGIN)
+        case "resume":
+            return Resume(_flag(fields.get("reset_breaker", False)))
+        case "flatten":
+            return Flatten(symbol=_symbol(fields.get("symbol")))
+        case "cancel":
+            return CancelWorkingOrder(_order_id(fields.get("client_order_id")))
+        case "speed":
+            return SetSpeed(_speed(fields))
+        case _:
+            return Shutdown(reason=_ORIGIN, positions=_positions(fields.get("positions")))
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:
@@ -61,6 +86,27 @@ def _symbol(value: object) -> str | None:
     if not isinstance(value, str) or not _SYMBOL.fullmatch(value.upper()):
         raise BadRequest('"symbol" is not a symbol such as "AAPL"; leave it out to close everything')
     return value.upper()
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise BadRequest('"reset_breaker" is not true or false')
+
+
+def _order_id(value: object) -> str:
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isascii() and value.isprintable():
+        return value
+    raise BadRequest('"client_order_id" is not the id of an order')
+
+
+def _speed(fields: dict[str, Any]) -> float | None:
+    value = fields.get("speed", 0)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _FASTEST:
+        return float(value)
+    raise BadRequest('"speed" is not a number of market seconds a second; null is as fast as it goes')
 
 
 def _positions(value: object) -> PositionsPolicy | None:

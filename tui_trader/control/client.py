@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from tui_trader.control.endpoint import Endpoint, NoEngineError, read_endpoint
 from tui_trader.errors import TuiTraderError, UsageError
@@ -55,7 +55,11 @@ class ControlClient:
         """
         return self._call("GET", "/v1/status", None)
 
-    def command(self, name: str, fields: Mapping[str, str]) -> None:
+    def candles(self, symbol: str) -> dict[str, Any]:
+        """The document of ``GET /v1/candles``. Raises as ``status`` does, ``UsageError`` for a stranger."""
+        return self._call("GET", f"/v1/candles?symbol={quote(symbol, safe='')}", None)
+
+    def command(self, name: str, fields: Mapping[str, object]) -> None:
         """Send a command; returns once it is accepted, which says nothing of its outcome.
 
         Raises as ``status`` does, and ``UsageError`` when the command is refused as it stands,

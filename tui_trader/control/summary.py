@@ -35,6 +35,8 @@ def _head(status: dict[str, Any]) -> list[str]:
     else:
         breaker_text = f"armed; {losses}"
     streams = ", ".join(f"{view['stream']} {view['state']}" for view in status["streams"])
+    others = ", ".join(f"{symbol} {qty}" for symbol, qty in status["external_shares"])
+    external = [f"External   {others} shares, not ours"] if others else []
     title = f"tui-trader {status['version']}  {status['mode'].upper()}  venue {status['venue']}"
     money = f"equity {account['equity']}  day P/L {_signed(account['day_pnl'])}  cash {account['cash']}"
     risk = f"open {account['open_risk']}  exposure {account['exposure']}"
@@ -48,6 +50,7 @@ def _head(status: dict[str, Any]) -> list[str]:
         f"Risk       {risk}  day loss limit {account['day_loss_limit']}",
         f"Breaker    {breaker_text}",
         f"Streams    {streams or _NONE}",
+        *external,
     ]
 
 

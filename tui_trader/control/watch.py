@@ -96,7 +96,7 @@ class Picture:
 
     def _note_order(self, order: dict[str, Any]) -> None:
         key, state = str(order["client_order_id"]), str(order["state"])
-        if state in TERMINAL:
+        if state in TERMINAL or order["role"] == Role.EXTERNAL:  # of somebody else: nothing of ours remains
             self.orders.pop(key, None)
             return
         self.orders[key] = WorkingOrder(

@@ -70,6 +70,13 @@ class CircuitBreaker:
         if self.day_start_equity is None:
             self.day_start_equity = self._counts_from = equity
 
+    def brought_in(self, value: Decimal) -> None:
+        """``value`` dollars have come into the books without being earned: no profit of the day."""
+        if self.day_start_equity is not None:
+            self.day_start_equity += value
+        if self._counts_from is not None:
+            self._counts_from += value
+
     def count(self, trade: ClosedTrade) -> None:
         """Trades in the order of closing. Small losses neither count nor end a streak."""
         if trade.pnl >= ZERO:

@@ -59,6 +59,7 @@ class SymbolBook:
     blocked_until: datetime | None = None  # no new order before
     exit_blocked_until: datetime | None = None  # the sale was refused: the stop goes back until then
     unprotected_since: datetime | None = None
+    unprotected_before: datetime | None = None  # since when, the last time, before a stop or sale was taken
     deadline: Timer | None = None
     grace_runs: bool = False  # shares are held while their entry still works
     # -- numbering (ids)

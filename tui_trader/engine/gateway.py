@@ -78,6 +78,13 @@ class OrderGateway:
         """Whether an answer is awaited."""
         return bool(self._queue or self._in_flight)
 
+    def busy_beyond(self, expected: Callable[[Order], bool]) -> bool:
+        """Whether an answer is awaited, other than to a question about an order that is ``expected``."""
+        return any(
+            item.order is None or not isinstance(item.request, QueryOrder) or not expected(item.order)
+            for item in chain(self._in_flight.values(), self._queue)
+        )
+
     # ---- requests --------------------------------------------------------------------------------
 
     def submit(self, order: Order) -> None:

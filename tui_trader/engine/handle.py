@@ -202,6 +202,7 @@ class EngineSnapshot:
     warmup_total: int
     max_positions: int = 0  # how many may be open at once; 0 when nobody said
     hindrances: tuple[str, ...] = ()  # why there are no entries although the state is RUNNING
+    external_shares: tuple[tuple[str, int], ...] = ()  # symbols and shares that somebody else holds here
 
 
 class CandleRow(NamedTuple):

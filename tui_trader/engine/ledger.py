@@ -49,6 +49,11 @@ class Ledger:
             self.breaker.first_delivery(self._portfolio.equity())
             self._save()
 
+    def brought_in(self, value: Decimal) -> None:
+        """Shares worth ``value`` dollars that were somebody else's are ours now."""
+        self.breaker.brought_in(value)
+        self._save()
+
     def count(self, trade: ClosedTrade) -> None:
         self.realized += trade.pnl
         self.breaker.count(trade)

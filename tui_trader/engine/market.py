@@ -67,6 +67,7 @@ class MarketDesk:
         self._schedule: Schedule | None = None
         self._timeouts: set[datetime] = set()
         self.entries_allowed: Callable[[], bool] = lambda: False
+        self.in_the_way: Callable[[str], str] = lambda symbol: ""  # why an entry could not be protected
         self.guard: Guard = unguarded
         self.split_seen: Callable[[SymbolDesk], None] = lambda desk: None
         self._todo: deque[tuple[SymbolDesk, Bar | Candle]] = deque()
@@ -281,6 +282,10 @@ class MarketDesk:
         self._bus.emit(
             SignalGenerated(symbol, Side.BUY, desk.strategy.name, order.entry, order.stop_loss, view.start)
         )
+        obstacle = self.in_the_way(symbol)
+        if obstacle:
+            self._bus.emit(SignalRejected(symbol, "external", obstacle))
+            return
         answer = self._risk.review(
             symbol,
             order,

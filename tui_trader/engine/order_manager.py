@@ -238,9 +238,9 @@ class OrderManager:
             order.advance(OrderState.UNKNOWN, reason)
             self.maker.announce(order, previous)
 
-    def answering(self, *, well: bool) -> None:
-        """Whether the broker's last answer came as it should."""
-        self._steering.rest_failing = not well
+    def answer_lost(self) -> None:
+        """The broker has left a request without an answer."""
+        self._steering.answer_lost()
 
     def steer(self, symbol: str) -> None:
         book = self.books.get(symbol)
@@ -255,6 +255,19 @@ class OrderManager:
         """A request was refused for now: wait a moment before the next."""
         book.blocked_until = self._clock.now() + book.patience(self.policy.retry_delay, self.policy)
         self._timers.set(book.blocked_until, Alarm.RETRY, book.symbol)
+
+    def stop_failed(self, book: SymbolBook, stop: Order) -> None:
+        """A stop that was taken has been rejected after all: wait a moment before the next."""
+        self.hold_back(book)
+        self._steering.stop_failed(book, stop)
+
+    def obstacle_gone(self, symbol: str) -> None:
+        """An order that may have had ours refused has ended: try again at once."""
+        book = self.books.get(symbol)
+        if book is not None and book.turned_away:
+            book.turned_away = 0
+            book.blocked_until = book.exit_blocked_until = None
+            self._steering.step(book)
 
     def exit_refused(self, book: SymbolBook) -> None:
         """The sale was refused: the stop goes back, and the sale is tried again later."""
@@ -327,6 +340,8 @@ class OrderManager:
         book = self.books.get(order.spec.symbol)
         if book is not None:
             book.drop(order)
+            if order.spec.role is Role.ENTRY:
+                self.obstacle_gone(book.symbol)
             if book.idle and not self._portfolio.qty(book.symbol) and order.spec.role is Role.ENTRY:
                 book.protect_at = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import datetime
 from decimal import Decimal
 
@@ -70,9 +70,11 @@ class OrderNews:
         self._foreign_sales: dict[str, Decimal] = {}  # prices of sales that were not ours, by symbol
         self.booked_at = 0  # the latest request when the latest execution was booked
         self.external_orders: dict[ClientOrderId, OrderReport] = {}
+        self._external_heard = 0  # the latest request when news of one of them came last
         self.trade_closed: Callable[[ClosedTrade], None] = lambda trade: None
         self.account_changed: Callable[[], None] = lambda: None
         self.disagreement: Callable[[str], None] = lambda what: None
+        self.brought_in: Callable[[Decimal], None] = lambda value: None
         manager.positions_changed = self.say_position
 
     def remember(self, fills: tuple[FillRecord, ...]) -> None:
@@ -87,7 +89,6 @@ class OrderNews:
 
     def acknowledged(self, message: Acknowledged) -> None:
         self._gateway.answered(message.request_id)
-        self._manager.answering(well=True)
         for execution in message.executions:
             self.book(execution)
         if message.report is not None:
@@ -95,7 +96,6 @@ class OrderNews:
 
     def refused(self, item: InFlight, message: Refused) -> None:
         """A request was turned away, so it has certainly done nothing."""
-        self._manager.answering(well=True)
         order = item.order
         if order is None:
             return
@@ -140,17 +140,19 @@ class OrderNews:
             case Role.STOP:
                 self._manager.hold_back(book)
             case Role.EXIT:
-                text = f"the sale was refused: {message.message}"
-                self._bus.emit(ErrorOccurred("orders", text, book.symbol))
-                self._manager.exit_refused(book)
+                self._sale_failed(book, message.message)
             case _:
                 pass
         if message.refusal is Refusal.SHARES_HELD:
             self.disagreement(f"{book.symbol}: the broker holds fewer free shares than we think")
 
+    def _sale_failed(self, book: SymbolBook, reason: str) -> None:
+        self._bus.emit(ErrorOccurred("orders", f"the sale was refused: {reason}", book.symbol))
+        self._manager.exit_refused(book)
+
     def lost(self, item: InFlight, reason: str) -> None:
         """No answer came: only the broker knows. Ask; never send a second order for it."""
-        self._manager.answering(well=False)
+        self._manager.answer_lost()
         order = item.order
         if order is None:
             return
@@ -169,7 +171,6 @@ class OrderNews:
         A lost stop or exit is sent again under its own id, which a broker takes at most once; a lost entry is
         only asked for again, for it may still arrive, and nothing is at risk without it.
         """
-        self._manager.answering(well=True)
         identity = order.spec.client_order_id
         if self._manager.registry.get(identity) is not order or not order.live:
             return
@@ -188,6 +189,10 @@ class OrderNews:
             self._send_again(order)
         self._manager.maker.ask_later(order)
         self._manager.steer(order.spec.symbol)
+
+    def absent(self, order: Order) -> bool:
+        """Whether the broker has said that it does not know ``order``, and nothing else of it since."""
+        return order.spec.client_order_id in self._absent
 
     def _send_again(self, order: Order) -> None:
         book = self._manager.books[order.spec.symbol]
@@ -212,12 +217,28 @@ class OrderNews:
             self._external(report)
             return
         self._absent.pop(report.client_order_id, None)
+        before = order.state
         try:
             self._manager.absorb(order, report)
         except BrokerProtocolError as error:
             self._bus.emit(ErrorOccurred("broker", str(error), report.symbol))
             self.disagreement(str(error))
+        if order.state is OrderState.REJECTED and before is not OrderState.REJECTED:
+            self._rejected_late(order)
         self._manager.steer(report.symbol)
+
+    def _rejected_late(self, order: Order) -> None:
+        """The broker has taken an order and rejected it afterwards."""
+        book = self._manager.books[order.spec.symbol]
+        match order.spec.role:
+            case Role.STOP:
+                book.turned_away += 1
+                self._manager.stop_failed(book, order)
+            case Role.EXIT:
+                book.turned_away += 1
+                self._sale_failed(book, order.reason)
+            case _:
+                pass
 
     def _external(self, report: OrderReport) -> None:
         """An order that is not ours: seen, shown, and left alone."""
@@ -225,6 +246,7 @@ class OrderNews:
         if known == report:
             return
         self.external_orders[report.client_order_id] = report
+        self._external_heard = self._gateway.latest
         self._bus.emit(
             OrderStateChanged(
                 report.client_order_id, report.broker_order_id, report.symbol, Role.EXTERNAL, report.side,
@@ -232,6 +254,30 @@ class OrderNews:
                 report.state, known.state if known else None, report.reason,
             )
         )  # fmt: skip
+        if report.state not in WORKING:
+            self._manager.obstacle_gone(report.symbol)
+
+    def forget_external(self, reported: Set[ClientOrderId], request_id: int) -> None:
+        """The broker's list of open orders: those of others that are not in it have ended."""
+        if request_id > self._external_heard:
+            ended = [
+                identity
+                for identity, report in self.external_orders.items()
+                if report.state in WORKING and identity not in reported
+            ]
+            for identity in ended:
+                del self.external_orders[identity]
+
+    def external_at_work(self) -> bool:
+        """Whether orders of others work, as far as we know."""
+        return any(report.state in WORKING for report in self.external_orders.values())
+
+    def blocks_stops(self, symbol: str) -> bool:
+        """Whether somebody else's order would have our stop refused: the two could trade with each other."""
+        return any(
+            report.symbol == symbol and report.side is Side.BUY and report.state in WORKING
+            for report in self.external_orders.values()
+        )
 
     def cancel_external(self, symbol: str | None) -> None:
         """Flatten: orders of others that stand in the way of ours, in the symbols we trade."""
@@ -325,6 +371,26 @@ class OrderNews:
         self.account_changed()
         if closed is not None:
             self._close_trade(closed, TradeReason.EXTERNAL)
+
+    def taken_over(self, symbol: str, qty: int, average: Decimal) -> None:
+        """``qty`` shares that were not ours are now, so that they can be sold.
+
+        They count from the present price on, else from the ``average`` they have cost: what they have won or
+        lost before is no result of today's trading.
+        """
+        last = self._portfolio.last(symbol)
+        price = to_decimal(last) if last is not None else average
+        now = self._clock.now()
+        execution = Execution(
+            ExecutionId(f"adopted-{symbol}-{now.isoformat()}"),
+            ClientOrderId(""), symbol, Side.BUY, qty, price, now,
+        )  # fmt: skip
+        self._portfolio.adopt([(execution, self._manager.books[symbol].strategy, ZERO)])
+        self._recorder.fill(FillRecord(execution, self._portfolio.qty(symbol)))
+        self.brought_in(price * qty)
+        self._bus.emit(ErrorOccurred("flatten", f"{qty} shares that were not ours are sold, too", symbol))
+        self.say_position(symbol)
+        self.account_changed()
 
     # ---- what follows ----------------------------------------------------------------------------
 

@@ -8,10 +8,10 @@ for a fill may be on the wire.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from tui_trader.core.events import Reconciled, TradeReason
+from tui_trader.core.events import ErrorOccurred, Reconciled, TradeReason
 from tui_trader.core.money import ZERO
 from tui_trader.core.orders import (
     WORKING,
@@ -51,7 +51,9 @@ class Reconciler:
         self._clock = clock
         self._suspected: dict[str, int] = {}
         self._suspected_since = clock.now()
-        self.external_shares: dict[str, int] = {}
+        self.external_shares: dict[str, int] = {}  # negative: somebody else is short
+        self._claimed: set[str] = set()  # symbols whose external shares the user wants sold
+        self._average: dict[str, Decimal] = {}  # what the broker says shares have cost
         self.buying_power: Decimal | None = None
 
     # ---- from the journal ------------------------------------------------------------------------
@@ -124,6 +126,25 @@ class Reconciler:
             else:
                 book.replacement = order
 
+    # ---- shares of others ------------------------------------------------------------------------
+
+    def claim(self, symbols: Iterable[str]) -> None:
+        """The user wants everything in ``symbols`` sold, whoever bought it: what is known now, and what the
+        next snapshot shows."""
+        self._claimed.update(symbols)
+        self._take_over()
+
+    def _take_over(self) -> None:
+        for symbol in sorted(self._claimed):
+            qty = self.external_shares.get(symbol, 0)
+            if qty > 0:
+                del self.external_shares[symbol]
+                self._news.taken_over(symbol, qty, self._average.get(symbol, ZERO))
+                self._manager.close(symbol, TradeReason.FLATTEN)
+            elif qty < 0:
+                text = f"{-qty} shares short that are not ours: not bought back"
+                self._bus.emit(ErrorOccurred("flatten", text, symbol))
+
     # ---- against the broker ----------------------------------------------------------------------
 
     def compare(self, snapshot: BrokerSnapshot, *, starting: bool) -> bool:
@@ -142,11 +163,15 @@ class Reconciler:
         reported = {report.client_order_id for report in snapshot.orders}
         for report in snapshot.orders:
             self._news.take_report(report)
+        self._news.forget_external(reported, snapshot.request_id)
         self._ask_for_missing(reported, differences, corrections)
         self.buying_power = snapshot.account.buying_power
         sure = fresh and self._compare_shares(snapshot, differences, corrections)
+        self._average = {p.symbol: p.avg_entry_price for p in snapshot.positions}
         if sure:
             self._portfolio.cash = snapshot.account.cash
+            self._take_over()
+            self._claimed.clear()
         if differences or starting:
             self._bus.emit(Reconciled(tuple(differences), tuple(corrections)))
         self._manager.steer_all()
@@ -193,11 +218,17 @@ class Reconciler:
             differences.append(f"{symbol}: the broker holds {gap} shares that are not ours")
             corrections.append(f"{symbol}: {gap} shares marked EXTERNAL and left alone")
             self.external_shares[symbol] = self.external_shares.get(symbol, 0) + gap
-        else:
-            ours = self._portfolio.qty(symbol)
-            differences.append(f"{symbol}: {-gap} of our {ours} shares are gone from the broker")
+            return
+        ours = self._portfolio.qty(symbol)
+        short = max(0, -gap - ours)
+        if ours:
+            differences.append(f"{symbol}: {-gap - short} of our {ours} shares are gone from the broker")
             corrections.append(f"{symbol}: position booked as closed elsewhere")
-            self._news.closed_elsewhere(symbol, min(-gap, ours))
+            self._news.closed_elsewhere(symbol, -gap - short)
+        if short:
+            differences.append(f"{symbol}: the account is short {short} shares more than we know of")
+            corrections.append(f"{symbol}: marked EXTERNAL and left alone")
+            self.external_shares[symbol] = self.external_shares.get(symbol, 0) - short
 
     def _gaps(self, theirs: Mapping[str, int]) -> dict[str, int]:
         """Shares at the broker beyond what we know of, by symbol."""
@@ -206,7 +237,7 @@ class Reconciler:
         for symbol in sorted(symbols):
             known = self._portfolio.qty(symbol) + self.external_shares.get(symbol, 0)
             gap = theirs.get(symbol, 0) - known
-            if gap < 0 and self.external_shares.get(symbol, 0):
+            if gap < 0 and self.external_shares.get(symbol, 0) > 0:
                 # Shares that were not ours are sold first: nobody but their owner did that.
                 self.external_shares[symbol] = max(0, self.external_shares[symbol] + gap)
                 gap = theirs.get(symbol, 0) - self._portfolio.qty(symbol) - self.external_shares[symbol]

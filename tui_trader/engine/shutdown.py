@@ -68,7 +68,8 @@ class GracefulShutdown:
         """Whether ``snapshot`` is the last answer and all is well: what to say of it, else None."""
         if self._final_check != snapshot.request_id:
             return None
-        held = {position.symbol for position in snapshot.positions} - set(self._reconciler.external_shares)
+        theirs = self._reconciler.external_shares
+        held = {p.symbol for p in snapshot.positions if p.qty != theirs.get(p.symbol, 0)}
         if not held:
             return ""
         if self.positions == "keep" and self.settled:

@@ -8,7 +8,7 @@ from typing import Final
 
 from tui_trader.core.events import EngineState
 from tui_trader.core.money import ZERO
-from tui_trader.core.orders import WORKING
+from tui_trader.core.orders import WORKING, Role
 from tui_trader.core.portfolio import Position
 from tui_trader.engine.desk import SymbolDesk
 from tui_trader.engine.handle import (
@@ -67,6 +67,7 @@ def snapshot_of(engine: TradingEngine, speed: float | None) -> EngineSnapshot:
         warmup_total=len(engine.desks),
         max_positions=engine.config.risk.max_open_positions,
         hindrances=_hindrances(engine),
+        external_shares=tuple(sorted(engine.reconciler.external_shares.items())),
     )  # fmt: skip
 
 
@@ -146,6 +147,14 @@ def _orders(engine: TradingEngine) -> tuple[OrderView, ...]:
             order.spec.limit_price, order.spec.stop_price, order.state, order.reason,
         )
         for order in engine.manager.registry
+    ) + tuple(
+        OrderView(
+            report.client_order_id, report.broker_order_id, engine.started, report.symbol, Role.EXTERNAL,
+            report.side, report.order_type, report.qty, report.filled_qty, report.limit_price,
+            report.stop_price, report.state, report.reason,
+        )
+        for report in engine.news.external_orders.values()
+        if report.state in WORKING
     )  # fmt: skip
 
 

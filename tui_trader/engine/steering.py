@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tui_trader.core.events import ErrorOccurred, TradeReason
-from tui_trader.core.orders import WORKING
+from tui_trader.core.orders import WORKING, Order
 from tui_trader.core.portfolio import Portfolio
 from tui_trader.engine.book import ExecutionPolicy, SymbolBook
 from tui_trader.engine.bus import Publisher
@@ -40,7 +40,7 @@ class Steering:
         self._clock = clock
         self._timers = timers
         self._policy = policy
-        self.rest_failing = False
+        self._failed_at: datetime | None = None  # when a request was last left without an answer
         self.touched: set[str] = set()  # symbols whose state may look different now
 
     def step(self, book: SymbolBook) -> None:
@@ -117,26 +117,41 @@ class Steering:
     def _watch(self, book: SymbolBook, qty: int, now: datetime) -> None:
         """Keep the clock of shares that nothing protects."""
         if qty == 0 or book.protected(qty) or book.being_sold(qty):
+            book.unprotected_before = book.unprotected_since or book.unprotected_before
             book.unprotected_since = None
             self._timers.cancel(book.deadline)
             book.deadline = None
             return
         if book.unprotected_since is None:
-            book.unprotected_since = now
-            book.deadline = self._timers.set(
-                now + self._policy.protect_deadline, Alarm.PROTECT_DEADLINE, book.symbol
-            )
+            self._begin_unprotected(book, now)
             if book.entry is not None:
                 self._timers.set(now + self._policy.entry_wait, Alarm.RETRY, book.symbol)
         if book.entry is not None and not book.grace_runs:
             book.grace_runs = True
             self._timers.set(now + self._policy.partial_grace, Alarm.PARTIAL_GRACE, book.symbol)
 
+    def _begin_unprotected(self, book: SymbolBook, since: datetime) -> None:
+        book.unprotected_since = since
+        deadline = max(since + self._policy.protect_deadline, self._clock.now())
+        book.deadline = self._timers.set(deadline, Alarm.PROTECT_DEADLINE, book.symbol)
+
+    def stop_failed(self, book: SymbolBook, stop: Order) -> None:
+        """A stop was rejected soon after it was taken: the time before it, when nothing protected, counts."""
+        before = book.unprotected_before
+        if before is None or book.unprotected_since is not None or not self._portfolio.qty(book.symbol):
+            return
+        if self._clock.now() - stop.created <= self._policy.protect_deadline:
+            self._begin_unprotected(book, before)
+
     def partial_grace_over(self, book: SymbolBook) -> None:
         """An entry has stayed partly filled: the rest is cancelled, so that the stop can be placed."""
         if book.entry is not None and book.grace_runs and not book.withdraw_entry:
             book.withdraw_entry = "partly filled"
         self.step(book)
+
+    def answer_lost(self) -> None:
+        """The broker has left a request without an answer."""
+        self._failed_at = self._clock.now()
 
     def protect_deadline(self, book: SymbolBook) -> None:
         """Shares have been unprotected for too long: sell them, and say so until it is done."""
@@ -146,7 +161,9 @@ class Steering:
         if since is None or not qty:
             return
         policy = self._policy
-        grace = policy.protect_deadline_unclear if self.rest_failing else policy.protect_deadline
+        # A good answer in between proves little: the next request for a stop may be lost all the same.
+        failing = self._failed_at is not None and now - self._failed_at <= policy.protect_deadline
+        grace = policy.protect_deadline_unclear if failing else policy.protect_deadline
         if now - since < grace:
             book.deadline = self._timers.set(since + grace, Alarm.PROTECT_DEADLINE, symbol)
             return

@@ -134,6 +134,7 @@ class TradingEngine:
             self.manager.books[desk.symbol] = SymbolBook(desk.symbol, desk.strategy.name)
         self.market = MarketDesk(self.desks, self.manager, self.portfolio, self.risk, bus, clock, self.timers)
         self.market.entries_allowed = self.entries_allowed
+        self.market.in_the_way = self._in_the_way
         self._resumption = Resumption(
             self.manager, self.market, self.portfolio, self.risk, self.breaker, calendar, clock,
             config.max_bar_jump_pct,
@@ -152,6 +153,7 @@ class TradingEngine:
         self.shutdown = GracefulShutdown(self.manager, self.portfolio, self.gateway, self.reconciler)
         self.news.trade_closed = self._trade_closed
         self.news.account_changed = self.ledger.say_account
+        self.news.brought_in = self.ledger.brought_in
         self.news.disagreement = self._disagreement
 
         self.state = EngineState.STOPPED
@@ -270,6 +272,8 @@ class TradingEngine:
             if fresh:
                 self._bars(BarBatch(batch.time, fresh))
         self._early.clear()
+        if self.day.schedule is not None:
+            self.watch.begin()
         self._update_state("")
 
     def _is_news(self, bar: Bar) -> bool:
@@ -390,7 +394,8 @@ class TradingEngine:
             return
         if sure and snapshot.request_id >= self._news_lost:
             self._news_lost = 0
-        if not sure or (starting and self.gateway.busy):
+        # An entry that the broker does not know may still arrive; waiting for that would hold up everything.
+        if not sure or (starting and self.gateway.busy_beyond(self.news.absent)):
             self._ask_snapshot_again()
         elif starting:
             self._after_reconciling()
@@ -461,15 +466,21 @@ class TradingEngine:
     def _flatten(self, symbol: str | None) -> None:
         if symbol is not None:
             if symbol in self.manager.books:
-                self.manager.close(symbol, TradeReason.FLATTEN)
+                self._sell_everything_in([symbol])
                 self.news.cancel_external(symbol)
             else:
                 self.bus.emit(ErrorOccurred("flatten", "no such symbol is traded here", symbol))
             return
         self._pause("flattened: paused until resumed")
         self.news.cancel_external(None)
-        for name in sorted(self.manager.books):
-            self.manager.close(name, TradeReason.FLATTEN)
+        self._sell_everything_in(sorted(self.manager.books))
+
+    def _sell_everything_in(self, symbols: Sequence[str]) -> None:
+        """Ours and, because the user wants it, what others have bought, be it known yet or not."""
+        for symbol in symbols:
+            self.manager.close(symbol, TradeReason.FLATTEN)
+        self.reconciler.claim(symbols)
+        self.gateway.query_snapshot()
 
     def _cancel_order(self, identity: str) -> None:
         order = self.manager.registry.get(ClientOrderId(identity))
@@ -549,7 +560,8 @@ class TradingEngine:
             self._asking_again = False
         else:
             self.timers.set(self._next(self.config.policy.reconcile), Alarm.RECONCILE)
-            quiet = self.manager.flat and not self.manager.presumed
+            # Orders of others can stand in the way of ours, so it matters when they have ended.
+            quiet = self.manager.flat and not self.manager.presumed and not self.news.external_at_work()
             if quiet or self._phase == "reconciling":
                 return
         number = self.gateway.query_snapshot()
@@ -572,7 +584,7 @@ class TradingEngine:
 
     def _session_opened(self, session: Session) -> None:
         self.news.forget()
-        self.watch.session_opened()
+        self.watch.begin()
         self.risk.start_session()
         self._resumption.exits.clear()
         self.ledger.session = session.date
@@ -602,6 +614,14 @@ class TradingEngine:
             must = closing_all or (self.day.closing and self.day.must_be_flat(symbol))
             if must and self.manager.books[symbol].exit_reason is None:
                 self.manager.close(symbol, reason)
+
+    def _in_the_way(self, symbol: str) -> str:
+        """Why shares bought now could not be protected; empty when they could."""
+        if self.news.blocks_stops(symbol):
+            return "a buy order that is not ours would have the stop refused"
+        if self.reconciler.external_shares.get(symbol, 0) < 0:
+            return "somebody else is short of it in this account"
+        return ""
 
     def entries_allowed(self) -> bool:
         """Whether a new position may be opened now."""

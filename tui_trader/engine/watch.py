@@ -12,7 +12,7 @@ from tui_trader.engine.clock import Clock
 from tui_trader.engine.desk import SymbolDesk
 from tui_trader.engine.market import MarketDesk
 from tui_trader.engine.order_manager import OrderManager
-from tui_trader.engine.timers import Alarm, Timers
+from tui_trader.engine.timers import Alarm, Timer, Timers
 from tui_trader.venues.base import TradingHalt, VenueCondition
 
 _LOOK_EVERY: Final = timedelta(seconds=15)
@@ -39,6 +39,7 @@ class Watch:
         self._timers = timers
         self._stale_after = stale_after
         self._problems: dict[str, str] = {}
+        self._next_look: Timer | None = None
 
     @property
     def clear(self) -> bool:
@@ -76,13 +77,15 @@ class Watch:
 
     # ---- silent symbols --------------------------------------------------------------------------
 
-    def session_opened(self) -> None:
+    def begin(self) -> None:
+        """A session has opened, or is under way as trading begins: look at its symbols from now on."""
         for desk in self._desks.values():
             desk.stale = False
         self._look_later()
 
     def look(self) -> None:
         """Mark the symbols of which no bar has come for too long. A bar takes the mark off again."""
+        self._next_look = None
         if self._stale_after is None or not self._market.in_session:
             return
         now = self._clock.now()
@@ -100,4 +103,5 @@ class Watch:
 
     def _look_later(self) -> None:
         if self._stale_after is not None:
-            self._timers.set(self._clock.now() + _LOOK_EVERY, Alarm.STALE_CHECK)
+            self._timers.cancel(self._next_look)
+            self._next_look = self._timers.set(self._clock.now() + _LOOK_EVERY, Alarm.STALE_CHECK)

@@ -25,11 +25,12 @@ def banner(model: ViewModel, leaving: bool) -> Banner | None:
     reason = f" ({picture.state_reason})" if picture.state_reason else ""
     match picture.state:
         case EngineState.STOPPED:
-            held = " ".join(sorted(picture.positions))
+            held, leave = " ".join(sorted(picture.positions)), model.keys["quit"]
             still = f"; still held: {held}" if held else ""
             if picture.failure:
-                return Banner(f"THE ENGINE HAS FAILED: {picture.failure}{still}. q leaves", "danger")
-            return Banner(f"The engine has stopped{reason}{still}. q leaves", "danger" if held else "quiet")
+                return Banner(f"THE ENGINE HAS FAILED: {picture.failure}{still}. {leave} leaves", "danger")
+            text = f"The engine has stopped{reason}{still}. {leave} leaves"
+            return Banner(text, "danger" if held else "quiet")
         case EngineState.SHUTTING_DOWN:
             return Banner(f"Shutting down{reason}", "quiet")
         case _:
@@ -40,9 +41,11 @@ def banner(model: ViewModel, leaving: bool) -> Banner | None:
     if picture.breaker.tripped:
         breaker = picture.breaker
         cause = breaker_cause(breaker.rule, breaker.value, breaker.limit)
-        return Banner(f"BREAKER: {cause}: no entries until the next session (ctrl+p: reset)", "loud")
+        reset = f"{model.keys['commands']}: reset"
+        return Banner(f"BREAKER: {cause}: no entries until the next session ({reset})", "loud")
     if picture.paused:
-        return Banner(f"Paused{reason}: no new entries; exits and stops stay active. p resumes", "quiet")
+        resumes = f"{model.keys['pause']} resumes"
+        return Banner(f"Paused{reason}: no new entries; exits and stops stay active. {resumes}", "quiet")
     if picture.hindrances:
         return Banner(f"Entries are off: {'; '.join(picture.hindrances)}", "loud")
     return Banner("Leaving when the engine has stopped", "quiet") if leaving else None

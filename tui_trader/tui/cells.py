@@ -11,16 +11,23 @@ from rich.style import Style
 from rich.text import Text
 
 from tui_trader.core.events import EngineState, SymbolState
-from tui_trader.core.orders import TERMINAL, OrderState, Side
+from tui_trader.core.orders import TERMINAL, OrderState, Role, Side
 from tui_trader.engine.handle import OrderView, PositionView
-from tui_trader.tui.columns import DAY_WIDTH
-from tui_trader.tui.day import STALE_AFTER, SymbolLine
+from tui_trader.tui.columns import DAY_WIDTH, POSITION_COLUMNS, WATCH_COLUMNS
+from tui_trader.tui.day import SymbolLine
 from tui_trader.tui.formats import NOTHING, age, clock, multiple, price, signed
 from tui_trader.tui.glyphs import GlyphSet
 from tui_trader.tui.palette import Palette
 from tui_trader.tui.widgets.plain_text import clean
 from tui_trader.tui.widgets.table_rows import Row
 
+#: Columns that keep their colours in a grey row: what is wrong with it must be seen.
+_LOUD_WATCH: Final = tuple(
+    number for number, column in enumerate(WATCH_COLUMNS) if column.key in ("signal", "age")
+)
+_LOUD_POSITION: Final = tuple(
+    number for number, column in enumerate(POSITION_COLUMNS) if column.key in ("side", "stop")
+)
 _SHORT_SIGNALS: Final = {SymbolState.WATCHING: "watch", SymbolState.QUARANTINED: "quar."}
 _STATE_WORDS: Final = {
     OrderState.INTENT: "ready",
@@ -36,8 +43,7 @@ def watch_row(
 ) -> Row:
     """A symbol of the watchlist; ``room`` is the signal's width."""
     seconds = line.age(now)
-    late = state is EngineState.RUNNING and seconds is not None and seconds > STALE_AFTER
-    stale = late or line.state in (SymbolState.STALE, SymbolState.HALTED)
+    stale = line.is_stale(now, state is EngineState.RUNNING)
     change = line.change
     arrow = glyphs.arrow(change) if math.isfinite(change) else ""
     cells = (
@@ -50,12 +56,18 @@ def watch_row(
     )
     known = -1.0 if seconds is None else float(int(seconds) // 60)
     return Row(
-        line.symbol, cells, (line.symbol, line.last, change, line.state.value, change, known), dim=stale
+        line.symbol,
+        cells,
+        (line.symbol, line.last, change, line.state.value, change, known),
+        dim=stale,
+        vivid=_LOUD_WATCH,
     )
 
 
-def position_row(position: PositionView, now: datetime, paint: Palette, glyphs: GlyphSet) -> Row:
-    """An open position."""
+def position_row(
+    position: PositionView, now: datetime, paint: Palette, glyphs: GlyphSet, stale: bool = False
+) -> Row:
+    """An open position; ``stale`` when its last price is old news."""
     pnl = float(position.unrealized_pnl)
     colour = paint.of_sign(pnl)
     cost = float(position.avg_entry_price * abs(position.qty))
@@ -96,7 +108,7 @@ def position_row(position: PositionView, now: datetime, paint: Palette, glyphs: 
         held,
         position.strategy,
     )
-    return Row(position.symbol, cells, sort)
+    return Row(position.symbol, cells, sort, dim=stale, vivid=_LOUD_POSITION)
 
 
 def order_row(order: OrderView, paint: Palette) -> Row:
@@ -111,7 +123,7 @@ def order_row(order: OrderView, paint: Palette) -> Row:
     cells = (
         Text(clock(order.created), paint.muted),
         Text(order.symbol, paint.strong),
-        order.role.value.lower(),
+        Text(order.role.value.lower(), paint.attention if order.role is Role.EXTERNAL else paint.plain),
         Text(order.side.value.upper(), side),
         kind,
         str(order.qty),
@@ -139,9 +151,8 @@ def copied(row: Row) -> str:
 
 
 def _signal(line: SymbolLine, paint: Palette, room: int) -> Text:
-    if line.state is SymbolState.WARMING and line.required:
-        share = f"{min(99, line.candles * 100 // line.required)}%"
-        return Text(f"warming {share}" if room > 10 else f"warm {share}" if room > 7 else share, paint.muted)
+    if line.state in (SymbolState.COLD, SymbolState.WARMING) and line.required:
+        return Text(_progress(line, room), paint.muted)
     styles: dict[SymbolState, Style] = {
         SymbolState.LONG: paint.gain,
         SymbolState.ARMED: paint.attention,
@@ -153,6 +164,15 @@ def _signal(line: SymbolLine, paint: Palette, room: int) -> Text:
     if len(word) > room:
         word = _SHORT_SIGNALS.get(line.state, word)
     return Text(word, styles.get(line.state, paint.muted))
+
+
+def _progress(line: SymbolLine, room: int) -> str:
+    """How many candles of those that its indicators need it has, as exactly as there is room for."""
+    counted = f"{line.candles}/{line.required}"
+    share = f"{min(99, line.candles * 100 // line.required)}%"
+    word = line.state.value
+    texts = (f"{word} {counted}", f"{word} {share}", counted, f"{word[:4]} {share}", share)
+    return next((text for text in texts if len(text) <= room), share)
 
 
 def _bar_age(seconds: float | None) -> str:

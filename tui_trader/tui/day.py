@@ -11,6 +11,7 @@ from typing import Final
 from tui_trader.core.events import SymbolState, TradeClosed
 from tui_trader.core.money import ZERO
 from tui_trader.engine.handle import SymbolView
+from tui_trader.tui.minute_bars import MinuteBars
 
 _BAR_LENGTH: Final = timedelta(minutes=1)
 #: A minute bar is as fresh as it can be for a minute, and late only when the next two did not come.
@@ -25,6 +26,7 @@ class SymbolLine:
         "age_minutes",
         "average_fast",
         "average_slow",
+        "bars",
         "candle_minutes",
         "candles",
         "day",
@@ -49,6 +51,7 @@ class SymbolLine:
         self.candles = 0
         self.required = 0
         self.day: list[float] = []
+        self.bars = MinuteBars()
         self.age_minutes: int | None = None
         self.candle_minutes = 0
         self.average_fast = ""
@@ -84,6 +87,24 @@ class SymbolLine:
         if self.last_bar is None:
             return None
         return max(0.0, (now - self.last_bar - _BAR_LENGTH).total_seconds())
+
+    def is_stale(self, now: datetime, running: bool) -> bool:
+        """Whether the last price is old news: halted, silent, or late while the engine is ``running``."""
+        if self.state in (SymbolState.STALE, SymbolState.HALTED):
+            return True
+        seconds = self.age(now)
+        return running and seconds is not None and seconds > STALE_AFTER
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from being traded, in words; empty when nothing does."""
+        match self.state:
+            case SymbolState.STALE | SymbolState.HALTED | SymbolState.QUARANTINED:
+                return f"{self.state.value}: {self.reason}" if self.reason else self.state.value
+            case SymbolState.COLD | SymbolState.WARMING if self.required:
+                return f"{self.state.value}: {self.candles} of {self.required} candles"
+            case _:
+                return ""
 
     def grow_older(self, now: datetime) -> bool:
         """Let time pass; true when the age reads differently."""

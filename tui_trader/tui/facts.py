@@ -48,14 +48,13 @@ def risk(picture: Picture, width: int, glyphs: GlyphSet) -> Content:
     used = day_loss_used(picture)
     equity = float(account.equity)
     exposure = float(picture.exposure) / equity if equity > 0 else 0.0
-    unit = float(account.risk_unit)
-    open_r = float(account.open_risk) / unit if unit > 0 else 0.0
+    open_risk = float(account.open_risk) / equity * 100 if equity > 0 else 0.0
     lines = [
         _gauge("day loss", used, _day_loss_text(used, account.day_loss_limit), cells, glyphs),
         _gauge("exposure", exposure, f"{exposure * 100:.0f}% of equity", cells, glyphs),
         _fact(
             "open risk",
-            f"{open_r:.1f}R  ${dollars(account.open_risk)}, R = ${dollars(account.risk_unit)}",
+            f"${dollars(account.open_risk)}  {open_risk:.1f}%  (a trade: ${dollars(account.risk_unit)})",
             "",
         ),
         _fact("positions", _places(picture), ""),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 
 from tui_trader.core.money import ZERO, to_decimal
 from tui_trader.core.orders import TERMINAL
@@ -24,12 +26,15 @@ class CancelAction:
 
 @dataclass(frozen=True, slots=True)
 class CloseAction:
-    """One position to close at market. ``value`` and ``realised`` are dollars at the last price."""
+    """One position to close at market. ``value`` and ``realised`` are dollars at the last price.
+
+    What shares cost that somebody else bought, and so what they realise, is not known: None.
+    """
 
     symbol: str
     qty: int
     value: Decimal
-    realised: Decimal
+    realised: Decimal | None
 
     @property
     def text(self) -> str:
@@ -51,7 +56,7 @@ class FlattenPlan:
     @property
     def realised(self) -> Decimal:
         """What closing would realise at the last prices, in dollars."""
-        return sum((close.realised for close in self.closes), ZERO)
+        return sum((close.realised or ZERO for close in self.closes), ZERO)
 
     @property
     def signature(self) -> tuple[object, ...]:
@@ -69,14 +74,21 @@ class FlattenPlan:
             lines.append(f"cancel {len(self.cancels)} {noun}")
             lines += [f"  {cancel.text}" for cancel in self.cancels]
         for close in self.closes:
-            lines.append(f"{close.text}   expected {signed(close.realised)}")
+            what = "not ours" if close.realised is None else f"expected {signed(close.realised)}"
+            lines.append(f"{close.text}   {what}")
         return lines
 
 
 def flatten_plan(
-    positions: Iterable[PositionView], orders: Iterable[OrderView], symbol: str | None = None
+    positions: Iterable[PositionView],
+    orders: Iterable[OrderView],
+    symbol: str | None = None,
+    others: Mapping[str, tuple[int, float]] = MappingProxyType({}),
 ) -> FlattenPlan:
-    """The plan for one symbol, or for everything when ``symbol`` is None."""
+    """The plan for one symbol, or for everything when ``symbol`` is None.
+
+    ``others``: shares that somebody else bought, and their last price, by symbol.
+    """
     cancels = tuple(
         CancelAction(order.client_order_id, order.symbol, _order_text(order))
         for order in orders
@@ -87,7 +99,12 @@ def flatten_plan(
         for position in sorted(positions, key=lambda position: position.symbol)
         if position.qty and symbol in (None, position.symbol)
     )
-    return FlattenPlan(cancels, closes)
+    taken_over = tuple(
+        CloseAction(name, qty, qty * to_decimal(last) if math.isfinite(last) else ZERO, None)
+        for name, (qty, last) in sorted(others.items())
+        if symbol in (None, name)
+    )
+    return FlattenPlan(cancels, closes + taken_over)
 
 
 def _close(position: PositionView) -> CloseAction:

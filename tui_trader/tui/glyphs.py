@@ -1,25 +1,34 @@
 """The characters that pictures are made of: sparklines, bars, arrows, candles.
 
-Three sets: ``box`` (box-drawing, the default), ``block`` (for fonts whose heavy lines are thin) and ``ascii``
-(for a terminal that has nothing else). Every glyph is one cell wide.
+Four sets: ``box`` (box-drawing, the default), ``block`` (for fonts whose heavy lines are thin), ``braille``
+(twice as fine, for fonts that have its dots) and ``ascii`` (for a terminal that has nothing else). Every
+glyph is one cell wide.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
 from typing import Final, Literal
 
-GlyphName = Literal["box", "block", "ascii"]
+GlyphName = Literal["box", "block", "braille", "ascii"]
 
-GLYPH_NAMES: Final[tuple[GlyphName, ...]] = ("box", "block", "ascii")
+GLYPH_NAMES: Final[tuple[GlyphName, ...]] = ("box", "block", "braille", "ascii")
+
+_BRAILLE: Final = 0x2800
+#: The dots of a cell from top to bottom, in its left and its right column.
+_LEFT_DOTS: Final = (0x01, 0x02, 0x04, 0x40)
+_RIGHT_DOTS: Final = (0x08, 0x10, 0x20, 0x80)
+#: Dots of a cell, across and down.
+DOTS_ACROSS: Final = 2
+DOTS_DOWN: Final = 4
 
 
 class Half(IntEnum):
-    """What half of a cell of a candle's column shows."""
+    """What a step of a cell of a candle's column shows: half of a cell, or with dots a quarter."""
 
     NONE = 0
     WICK = 1
@@ -28,7 +37,10 @@ class Half(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class GlyphSet:
-    """One set. ``candles[upper][lower]`` is a cell whose halves show that; ``average`` runs top to bottom."""
+    """One set. ``candles[upper][lower]`` is a cell whose halves show that; ``average`` runs top to bottom.
+
+    With ``dots`` candles and averages are drawn with the dots of a cell instead.
+    """
 
     name: GlyphName
     up: str
@@ -43,10 +55,17 @@ class GlyphSet:
     levels: str
     fill: str
     candles: tuple[tuple[str, str, str], tuple[str, str, str], tuple[str, str, str]]
-    average: tuple[str, str, str]
+    average: tuple[str, ...]
     entry_line: str
     stop_line: str
     session_line: str
+    cross_line: str
+    dots: bool = False
+
+    @property
+    def steps(self) -> int:
+        """How finely a row is divided."""
+        return DOTS_DOWN if self.dots else 2
 
     def arrow(self, change: float) -> str:
         """The arrow of a change's sign; ``flat`` for zero and NaN."""
@@ -54,8 +73,19 @@ class GlyphSet:
             return self.up
         return self.down if change < 0 else self.flat
 
-    def candle(self, upper: Half, lower: Half) -> str:
-        return self.candles[upper][lower]
+    def candle(self, *parts: Half) -> str:
+        """A cell whose ``steps`` show these parts, top to bottom."""
+        if not self.dots:
+            upper, lower = parts
+            return self.candles[upper][lower]
+        # A wick is one dot wide, a body two.
+        return dotted(
+            sum(
+                _LEFT_DOTS[step] | (_RIGHT_DOTS[step] if part is Half.BODY else 0)
+                for step, part in enumerate(parts)
+                if part is not Half.NONE
+            )
+        )
 
     def bar(self, fraction: float, width: int) -> str:
         """A gauge of ``width`` cells: something is shown from the first percent, and full means 100 %."""
@@ -91,6 +121,16 @@ class GlyphSet:
             else self.level((point / 2 - low / 2) / span)
             for point in points
         )
+
+
+def dotted(dots: int) -> str:
+    """The braille cell with these dots; a blank without any."""
+    return chr(_BRAILLE | dots) if dots else " "
+
+
+def dot(across: int, down: int) -> int:
+    """One dot of a cell, counted from its upper left."""
+    return (_RIGHT_DOTS if across else _LEFT_DOTS)[down]
 
 
 def resample(values: Sequence[float], width: int) -> list[float]:
@@ -142,6 +182,7 @@ _BOX: Final = GlyphSet(
     entry_line="┄",
     stop_line="┈",
     session_line="┊",
+    cross_line="╎",
 )
 
 _BLOCK: Final = GlyphSet(
@@ -163,7 +204,10 @@ _BLOCK: Final = GlyphSet(
     entry_line="┄",
     stop_line="┈",
     session_line="┊",
+    cross_line="╎",
 )
+
+_DOTS: Final = replace(_BOX, name="braille", average=("⠉", "⠒", "⠤", "⣀"), dots=True)
 
 _ASCII: Final = GlyphSet(
     name="ascii",
@@ -183,9 +227,10 @@ _ASCII: Final = GlyphSet(
     entry_line="-",
     stop_line=".",
     session_line=":",
+    cross_line="!",
 )
 
-_SETS: Final[Mapping[GlyphName, GlyphSet]] = {"box": _BOX, "block": _BLOCK, "ascii": _ASCII}
+_SETS: Final[Mapping[GlyphName, GlyphSet]] = {"box": _BOX, "block": _BLOCK, "braille": _DOTS, "ascii": _ASCII}
 
 
 def glyph_set(name: GlyphName) -> GlyphSet:

@@ -10,6 +10,8 @@ from textual.content import Content
 from textual.style import Style
 
 if TYPE_CHECKING:
+    from textual.binding import Binding
+
     from tui_trader.tui.screens.steering import SteeringScreen
 
 _LAST = ("help", "quit")
@@ -19,26 +21,31 @@ _LAST = ("help", "quit")
 class KeysLine:
     """Binding ids in the order of the line, the first the last to give way.
 
-    ``together`` is what stands for several keys, ``labels`` replaces descriptions, ``panes`` names the
-    panes' keys.
+    ``pairs`` names another id whose key is shown beside a key, ``panes`` the ids of the first and the last
+    pane; ``labels`` replaces descriptions.
     """
 
     order: tuple[str, ...]
-    together: Mapping[str, str] = field(default_factory=dict)
-    panes: str = ""
+    pairs: Mapping[str, str] = field(default_factory=dict)
+    panes: tuple[str, str] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def keys_line(screen: SteeringScreen, width: int, wanted: KeysLine) -> Content:
     """The keys of a screen that work now."""
-    shown = {binding.id: binding for _, binding, enabled, _ in screen.active_bindings.values() if enabled}
+    shown: dict[str, Binding] = {}
+    for _, binding, enabled, _ in screen.active_bindings.values():
+        if enabled and binding.id:
+            shown.setdefault(binding.id, binding)  # of an action's keys the first
+    display = screen.app.get_key_display
     paused = screen.link is not None and screen.link.model.picture.paused
     parts: dict[str, Content] = {}
     for name in (*wanted.order, *_LAST):
-        binding = shown.get(name)
-        if binding is None:
+        if name not in shown:
             continue
-        key = wanted.together.get(name) or screen.app.get_key_display(binding)
+        binding = shown[name]
+        other = shown.get(wanted.pairs.get(name, ""))
+        key = display(binding) if other is None else f"{display(binding)} {display(other)}"
         label = wanted.labels.get(name, binding.description)
         if name == "pause" and paused:
             label = "Resume"
@@ -46,7 +53,10 @@ def keys_line(screen: SteeringScreen, width: int, wanted: KeysLine) -> Content:
         if binding.action.startswith("app."):
             click = Style.from_meta({"@click": binding.action})
         parts[name] = Content.assemble((key, "bold $attention"), (f" {label}", click))
-    panes = [Content.assemble((wanted.panes, "bold $attention"), " Panes")] if wanted.panes else []
+    panes = []
+    if wanted.panes is not None and all(name in shown for name in wanted.panes):
+        first, last = (display(shown[name]) for name in wanted.panes)
+        panes = [Content.assemble((f"{first}-{last}", "bold $attention"), " Panes")]
     line = _line(parts, panes)
     for name in reversed(wanted.order):
         if line.cell_length <= width:

@@ -11,8 +11,9 @@ from textual.content import Content
 from tui_trader.core.events import EngineState
 from tui_trader.core.money import ZERO
 from tui_trader.tui.formats import age as aged
-from tui_trader.tui.formats import clock, countdown, dollars, money, multiple, opening, percent, signed, speed
+from tui_trader.tui.formats import clock, countdown, dollars, money, opening, percent, signed, speed
 from tui_trader.tui.glyphs import GlyphSet
+from tui_trader.tui.log_text import connection
 from tui_trader.tui.picture import Picture
 from tui_trader.tui.view_model import ViewModel
 from tui_trader.venues.base import Mode
@@ -33,7 +34,7 @@ _STATE_LOOK: Final[dict[EngineState, tuple[str, str]]] = {
     EngineState.SHUTTING_DOWN: ("◑", "$attention"),
     EngineState.STOPPED: ("■", "$danger"),
 }
-_PLAIN_MARKS: Final = str.maketrans("◌◔▶‖◑○■●│", "..>|~o#*|")
+_PLAIN_MARKS: Final = str.maketrans("◌◔▶‖◑○■●◇│", "..>|~o#*@|")
 
 
 class Piece(NamedTuple):
@@ -58,6 +59,9 @@ def status_line(model: ViewModel, width: int, glyphs: GlyphSet) -> Content:
     if model.alerts:
         text = f"!{model.alerts}" if narrow else f"alerts {model.alerts}"
         pieces.append(Piece(2, Content.styled(text, "bold $attention")))
+    if waiting := len(model.price_alerts):
+        text = f"◇{waiting}" if narrow else f"◇ {waiting} price alert{'s' if waiting > 1 else ''}"
+        pieces.append(Piece(4, Content.styled(text, "$muted")))
     line = _join(pieces, width, Content.styled(" │ ", "$frame"))
     return _plain(line) if glyphs.name == "ascii" else line
 
@@ -143,7 +147,7 @@ def _feed(picture: Picture, now: datetime) -> Content:
     if stream is None:
         style = "$muted"
     elif stream.state != "connected":
-        word, style = stream.state, "$danger"
+        word, style = connection(stream), "$danger"
         if stream.attempt:
             word += f" {stream.attempt}"
     elif not open_now:
@@ -160,7 +164,7 @@ def _broker(picture: Picture, narrow: bool) -> Content:
         word, style = "—", "$muted"
     for stream in streams:
         if stream.state != "connected":
-            word, style = stream.state, "$danger"
+            word, style = connection(stream), "$danger"
     label = "bkr " if narrow else "broker "
     return Content.assemble((label, "$muted"), ("● ", style), (word, style))
 
@@ -187,13 +191,11 @@ def _session(picture: Picture, now: datetime, narrow: bool) -> Content:
 
 
 def _risk(picture: Picture) -> Content:
+    """What is lost if every stop is hit, in dollars: R is what a trade planned to risk, and each its own."""
     account = picture.account
-    label = ("Risk ", "$muted")
-    if account.risk_unit <= 0:
-        return Content.assemble(label, money(account.open_risk))
-    risk = account.open_risk / account.risk_unit
     style = "$attention" if picture.unprotected else ""
-    return Content.assemble(label, (f"{multiple(risk).lstrip('+')}R", style))
+    share = f" {account.open_risk / account.equity * 100:.1f}%" if account.equity > 0 else ""
+    return Content.assemble(("Risk ", "$muted"), (f"{dollars(account.open_risk)}{share}", style))
 
 
 def _losses(picture: Picture) -> Sequence[Piece]:

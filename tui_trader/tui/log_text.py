@@ -26,6 +26,7 @@ from tui_trader.core.events import (
     TradeClosed,
 )
 from tui_trader.core.orders import OrderState
+from tui_trader.engine.handle import StreamView
 from tui_trader.tui.formats import breaker_cause, clock, multiple, price, signed
 
 Level = Literal["DEBUG", "INFO", "WARN", "ERROR"]
@@ -95,10 +96,7 @@ def _tell(event: Event) -> tuple[Level, str, str, str] | None:
             return "INFO", "BREAKER", "", "reset: entries are possible again"
         case ConnectionChanged():
             attempt = f", attempt {event.attempt}" if event.attempt else ""
-            connection: Level = "INFO" if event.state == "connected" else "WARN"
-            if event.state == "reconnecting" and event.attempt > 1:
-                connection = "DEBUG"  # the first has said it; the line at the top counts on
-            return connection, "FEED", "", f"{event.stream} {event.state}{attempt}"
+            return _connection_level(event), "FEED", "", f"{event.stream} {connection(event)}{attempt}"
         case Reconciled():
             if not event.differences:
                 return None
@@ -107,6 +105,21 @@ def _tell(event: Event) -> tuple[Level, str, str, str] | None:
             return "ERROR", "ERROR", event.symbol or "", f"{event.component}: {event.message}"
         case _:
             return None
+
+
+def connection(view: ConnectionChanged | StreamView) -> str:
+    """A stream's state in one word. One that was never lost is not *re*connecting."""
+    return "connecting" if (view.state, view.attempt) == ("reconnecting", 0) else view.state
+
+
+def _connection_level(event: ConnectionChanged) -> Level:
+    if event.state == "connected":
+        return "INFO"
+    if event.state == "reconnecting" and (
+        event.attempt == 0 or (event.attempt > 1 and event.stream != "rest")
+    ):
+        return "DEBUG"  # the first loss is said; the line at the top counts the attempts
+    return "WARN"
 
 
 def _order_text(event: OrderStateChanged) -> str:

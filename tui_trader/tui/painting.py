@@ -8,6 +8,7 @@ from textual.content import Content
 
 from tui_trader.tui import lines
 from tui_trader.tui.banner import Banner, banner
+from tui_trader.tui.glyphs import GlyphSet
 from tui_trader.tui.link import EngineLink
 from tui_trader.tui.palette import Palette
 from tui_trader.tui.pane_paint import PanePainter
@@ -43,6 +44,10 @@ class ScreenPainter:
         self._screen = screen
         self._panes = PanePainter(screen.panes, screen.glyphs)
         self._keys_moment: tuple[object, ...] = ()
+
+    def use_glyphs(self, glyphs: GlyphSet) -> None:
+        """Draw with another set of characters from now on."""
+        self._panes.use_glyphs(glyphs)
 
     def repaint_all(self) -> None:
         """Forget what was painted: colours or widths have changed."""

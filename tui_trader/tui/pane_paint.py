@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from textual.content import Content
+from textual.widget import Widget
 
 from tui_trader.core.events import EngineState
 from tui_trader.core.orders import Side
@@ -20,7 +21,6 @@ from tui_trader.tui.parts import Part
 from tui_trader.tui.picture import Picture
 from tui_trader.tui.view_model import ViewModel
 from tui_trader.tui.widgets.chart_render import FillMark
-from tui_trader.tui.widgets.chart_scale import candle_minutes
 from tui_trader.tui.widgets.log_view import LogLine
 from tui_trader.tui.widgets.plain_text import clean
 from tui_trader.tui.widgets.table_rows import Row
@@ -28,6 +28,7 @@ from tui_trader.tui.widgets.table_rows import Row
 #: Cells for a signal's word at least, and what the watchlist's other columns take when all are shown.
 _LEAST_SIGNAL = 6
 _WATCH_REST = 37
+_LEAST_FACTS = 10
 _ROOMY = 60  # cells of a chart from which its averages are named in full
 
 
@@ -39,8 +40,12 @@ class PanePainter:
         self._glyphs = glyphs
         self._watch_rows: dict[str, Row] = {}
         self._symbol = ""
-        self._minutes = 0  # of a candle on the chart; 0 while unknown
+        self._interval: tuple[object, ...] = (0,)  # what the chart's candles were made of
         self._room = 0  # for a signal's word
+
+    def use_glyphs(self, glyphs: GlyphSet) -> None:
+        """Draw with another set of characters from now on."""
+        self._glyphs = glyphs
 
     def repaint_all(self) -> None:
         """Forget what was painted: colours or widths have changed."""
@@ -61,15 +66,16 @@ class PanePainter:
             self._paint_orders(model, palette)
         self._paint_log(model)
         self._paint_chart(link, dirty, symbols)
-        width = max(10, self._panes.risk.size.width - 2)
         if Part.ROUTES in dirty:
             self._panes.routes.show(
-                facts.routes(model.picture, width, max(1, self._panes.routes.size.height))
+                facts.routes(
+                    model.picture, _width(self._panes.routes), max(1, self._panes.routes.size.height)
+                )
             )
         if Part.RISK in dirty or Part.POSITIONS in dirty:
-            self._panes.risk.show(facts.risk(model.picture, width, self._glyphs))
+            self._panes.risk.show(facts.risk(model.picture, _width(self._panes.risk), self._glyphs))
         if Part.EQUITY in dirty:
-            self._panes.equity.show(facts.equity(model.picture, width, self._glyphs))
+            self._panes.equity.show(facts.equity(model.picture, _width(self._panes.equity), self._glyphs))
 
     def _paint_watch(self, model: ViewModel, symbols: set[str], palette: Palette) -> None:
         picture = model.picture
@@ -90,7 +96,10 @@ class PanePainter:
         held = [picture.positions[symbol] for symbol in sorted(picture.positions)]
         self._panes.positions.set_empty(no_positions(model))
         self._panes.positions.update_rows(
-            [cells.position_row(position, model.now, palette, self._glyphs) for position in held]
+            [
+                cells.position_row(position, model.now, palette, self._glyphs, _stale(model, position.symbol))
+                for position in held
+            ]
         )
         self._panes.positions.set_note(_totals(picture))
         self._panes.positions.set_class(bool(picture.unprotected), "-danger")
@@ -137,11 +146,17 @@ class PanePainter:
                     f"no candles of {symbol} yet: the first closes soon after the open"
                 )
                 self._panes.chart.show(symbol, rows)
-                self._minutes = candle_minutes(rows) if len(rows) > 1 else 0
                 changed = True
         for owner, row in candles:
             if owner == symbol:
                 self._panes.chart.push(row)
+        line = picture.lines[symbol]
+        self._panes.chart.set_own_interval(line.candle_minutes)
+        shown = (self._panes.chart.interval, len(line.bars), line.last_bar)
+        if changed or shown != self._interval:
+            changed = changed or shown[0] != self._interval[0]
+            self._interval = shown
+            self._panes.chart.set_bars(line.bars.rows() if self._panes.chart.made_of_bars else ())
         if changed or symbol in symbols or Part.CHART in dirty:
             self._paint_chart_lines(picture, symbol)
 
@@ -152,6 +167,8 @@ class PanePainter:
         self._panes.chart.set_lines(entry, stop)
         change = line.change
         known = math.isfinite(line.last)
+        self._panes.chart.set_note(line.trouble)
+        self._panes.chart.set_averages(line.average_fast, line.average_slow)
         self._panes.chart.set_last(line.last if known else None, change > 0 if change else None)
         self._panes.chart.set_marks(
             [
@@ -160,13 +177,26 @@ class PanePainter:
                 if fill.symbol == symbol
             ]
         )
-        minutes = line.candle_minutes or self._minutes
-        text = f"2 {symbol} {minutes}m" if minutes else f"2 {symbol}"
+        text = f"2 {symbol}{self._interval_named()}"
         if known:
             text += f"  {price(line.last)}"
         if math.isfinite(change):
             text += f" {self._glyphs.arrow(change)}{abs(change):.2f}%"
         self._panes.entitle(self._panes.chart, text, _legend(line, self._panes.chart.size.width < _ROOMY))
+
+    def _interval_named(self) -> str:
+        """How long a candle is; another interval than the strategy's says so."""
+        chart = self._panes.chart
+        if not chart.following and not chart.interval:
+            return ""
+        own, shown = chart.own_interval, chart.interval
+        if shown == own:
+            return f" {own}m"
+        return f" {shown}m (trades {own}m)" if chart.size.width >= _ROOMY else f" {shown}m≠{own}m"
+
+
+def _width(pane: Widget) -> int:
+    return max(_LEAST_FACTS, pane.content_size.width)
 
 
 def no_positions(model: ViewModel) -> str:
@@ -178,7 +208,7 @@ def no_positions(model: ViewModel) -> str:
             done, total = picture.warmup
             return f"no positions: warming up, {done} of {total} symbols ready; then entries are possible"
         case EngineState.PAUSED:
-            return f"no positions: paused, {watched}; p allows entries again"
+            return f"no positions: paused, {watched}; {model.keys['pause']} allows entries again"
         case EngineState.MARKET_CLOSED if picture.next_open is not None:
             opens = f"{opening(picture.next_open)}, in {countdown(picture.next_open - model.now)}"
             return f"no positions: the market opens {opens}; {watched}"
@@ -195,10 +225,17 @@ def no_positions(model: ViewModel) -> str:
             return f"no positions: {picture.state.value.lower().replace('_', ' ')}, {watched}"
 
 
+def _stale(model: ViewModel, symbol: str) -> bool:
+    line = model.picture.lines.get(symbol)
+    return line is not None and line.is_stale(model.now, model.picture.state is EngineState.RUNNING)
+
+
 def _totals(picture: Picture) -> str:
-    if not picture.positions:
-        return ""
-    return f"open {signed(picture.open_pnl)}  {multiple(picture.open_multiple)}R"
+    others = "  ".join(f"{clean(symbol)} {qty}" for symbol, qty in picture.external_shares)
+    notes = [f"not ours: {others}"] if others else []
+    if picture.positions:
+        notes.append(f"open {signed(picture.open_pnl)}  {multiple(picture.open_multiple)}R")
+    return "  ".join(notes)
 
 
 def _legend(line: SymbolLine, short: bool) -> Content:

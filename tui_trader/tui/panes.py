@@ -49,8 +49,10 @@ class Panes(Container):
         self.watchlist = LiveTable(columns.WATCH_COLUMNS, empty=_STARTING, id="watch", glyphs=glyphs)
         self.chart = CandleChart(id="chart", glyphs=glyphs)
         self.positions = LiveTable(columns.POSITION_COLUMNS, empty=_STARTING, id="positions", glyphs=glyphs)
-        self.orders = LiveTable(columns.ORDER_COLUMNS, empty=_STARTING, id="orders", glyphs=glyphs)
-        self.log_view = LogView(id="log", empty="nothing has happened yet")
+        self.orders = LiveTable(
+            columns.ORDER_COLUMNS, empty=_STARTING, id="orders", glyphs=glyphs, newest_first=True
+        )
+        self.log_view = LogView(id="log", empty="nothing has happened yet", glyphs=glyphs)
         self.routes = FactsPane(id="routes", classes="facts")
         self.risk = FactsPane(id="risk", classes="facts")
         self.equity = FactsPane(id="equity", classes="facts")
@@ -77,6 +79,11 @@ class Panes(Container):
         yield self.positions
         yield self.orders
         yield self.log_view
+
+    def use_glyphs(self, name: GlyphName) -> None:
+        """Draw with another set of characters from now on."""
+        for pane in (self.watchlist, self.chart, self.positions, self.orders, self.log_view):
+            pane.use_glyphs(name)
 
     @property
     def symbol(self) -> str | None:

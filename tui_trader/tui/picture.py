@@ -75,6 +75,7 @@ class Picture:
         self.warmup = (0, len(info.symbols))
         self.max_positions = 0
         self.hindrances: tuple[str, ...] = ()  # why there are no entries although it runs
+        self.external_shares: tuple[tuple[str, int], ...] = ()
         self.warmup_began: datetime | None = None
         self.streams: dict[str, StreamView] = {}
         self.lines = {symbol: SymbolLine(symbol) for symbol in info.symbols}
@@ -141,8 +142,13 @@ class Picture:
 
     @property
     def flat(self) -> bool:
-        """Whether nothing is held and no order can still fill."""
-        return not self.positions and not self.live_orders
+        """Whether we hold nothing and no order of ours can still fill."""
+        return not self.positions and not self.own_orders
+
+    @property
+    def own_orders(self) -> list[OrderView]:
+        """The live orders but those that somebody else has placed in the account."""
+        return [order for order in self.live_orders if order.role is not Role.EXTERNAL]
 
     @property
     def unprotected(self) -> list[str]:
@@ -167,7 +173,14 @@ class Picture:
 
     def plan(self, symbol: str | None = None) -> FlattenPlan:
         """What closing one symbol, or everything, would do now."""
-        return flatten_plan(self.positions.values(), self.orders.values(), symbol)
+        # Of others, a flatten takes what is in the symbols traded here.
+        orders = [o for o in self.live_orders if o.role is not Role.EXTERNAL or o.symbol in self.lines]
+        others = {
+            name: (qty, self.lines[name].last)
+            for name, qty in self.external_shares
+            if qty > 0 and name in self.lines
+        }
+        return flatten_plan(self.positions.values(), orders, symbol, others)
 
     def feed_age(self, now: datetime) -> float | None:
         """Seconds since any bar arrived, on the engine's clock; None before the first."""
@@ -198,6 +211,12 @@ class Picture:
             self.dirty |= {Part.RISK, Part.EQUITY}
         finished = {o.client_order_id: o for o in reversed(self.finished_orders)}
         orders = finished | {order.client_order_id: order for order in snapshot.orders}
+        for key, order in orders.items():
+            if order.role is Role.EXTERNAL and key in self.orders:  # only we know since when it is known
+                orders[key] = replace(order, created=self.orders[key].created)
+        if snapshot.external_shares != self.external_shares:
+            self.external_shares = snapshot.external_shares
+            self.dirty.add(Part.POSITIONS)
         positions = {position.symbol: position for position in snapshot.positions if position.qty}
         if orders != self.orders:
             self.orders = orders
@@ -264,7 +283,7 @@ class Picture:
         line = self.lines.setdefault(event.symbol, SymbolLine(event.symbol))
         line.state, line.reason = event.state, event.reason
         self.touch(event.symbol)
-        self.dirty.add(Part.ROUTES)
+        self.dirty |= {Part.ROUTES, Part.POSITIONS}
 
     def _on_warmup(self, event: WarmupProgress, time: datetime) -> None:
         self.warmup = (event.done_symbols, event.total_symbols)
@@ -278,6 +297,7 @@ class Picture:
     def _on_bar(self, event: BarReceived, time: datetime) -> None:
         line = self.lines.setdefault(event.symbol, SymbolLine(event.symbol))
         self._heard(time)
+        line.bars.add(event)
         if not line.bar(event.timestamp, event.close):
             return
         self.touch(event.symbol)
@@ -298,6 +318,7 @@ class Picture:
             # The engine has fetched what was missed meanwhile, and says nothing more of it.
             self._cut.discard(event.symbol)
             self.refilled.add(event.symbol)
+            self.lines[event.symbol].bars.clear()  # of those that were missed nothing is heard
 
     def _on_order(self, event: OrderStateChanged, time: datetime) -> None:
         known = self.orders.get(event.client_order_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -64,10 +64,14 @@ class ThemeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ThemeSet:
-    """The themes in the order in which they are cycled, and what was wrong with the files left out."""
+    """The themes in the order in which they are cycled, and what was wrong with the files left out.
+
+    ``read`` is what each file last held, as it stood there.
+    """
 
     themes: tuple[Theme, ...]
     problems: tuple[str, ...]
+    read: Mapping[Path, Theme] = field(default_factory=dict)
 
 
 def shipped_folder() -> Path:
@@ -90,30 +94,35 @@ def first_theme(name: str, user_folder: Path | None = None, swap_colours: bool =
     return themes[name if name in themes else DEFAULT_THEME]
 
 
-def load_themes(user_folder: Path | None = None, swap_colours: bool = False) -> ThemeSet:
+def load_themes(
+    user_folder: Path | None = None, swap_colours: bool = False, before: ThemeSet | None = None
+) -> ThemeSet:
     """Shipped themes, then the user's; a user's theme replaces a shipped one of its name.
 
-    ``swap_colours`` exchanges gain and loss, for those who read red as up.
+    ``swap_colours`` exchanges gain and loss, for those who read red as up. A file that has become bad since
+    ``before`` was read is named and keeps the theme that it held then.
     """
-    themes: dict[str, Theme] = {}
+    known = before.read if before is not None else {}
+    read: dict[Path, Theme] = {}
     problems: list[str] = []
     for path in (*_files(shipped_folder()), *_files(user_folder)):
         try:
-            theme = read_theme(path)
+            read[path] = read_theme(path)
         except ThemeError as error:
             problems.append(printable(str(error)))
-            continue
-        themes[theme.name] = _swapped(theme) if swap_colours else theme
+            if path in known:
+                read[path] = known[path]
+    themes = {theme.name: _swapped(theme) if swap_colours else theme for theme in read.values()}
     if DEFAULT_THEME not in themes:
         themes = {DEFAULT_THEME: _builtin_default(), **themes}
     ordered = sorted(themes.values(), key=lambda theme: _place(theme.name))
-    return ThemeSet(tuple(ordered), tuple(problems))
+    return ThemeSet(tuple(ordered), tuple(problems), read)
 
 
 def _swapped(theme: Theme) -> Theme:
     variables = theme.variables
-    variables["gain"], variables["loss"] = variables["loss"], variables["gain"]
-    return theme
+    exchanged = {"gain": variables["loss"], "loss": variables["gain"]}
+    return replace(theme, variables=variables | exchanged)
 
 
 def read_theme(path: Path) -> Theme:

@@ -8,13 +8,15 @@ one through ``wants_snapshot``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
 from tui_trader.core.events import BarReceived, CandleClosed, OrderFilled, Published, TradeClosed
 from tui_trader.engine.handle import CandleRow, EngineInfo, EngineSnapshot
-from tui_trader.tui.log_text import LogEntry, log_entry
+from tui_trader.tui.alerts import Fired, PriceAlerts
+from tui_trader.tui.keys import DEFAULT_NAMES
+from tui_trader.tui.log_text import Level, LogEntry, log_entry
 from tui_trader.tui.parts import Part
 from tui_trader.tui.picture import Picture
 
@@ -34,6 +36,9 @@ class ViewModel:
         self.alerts = 0  # warnings and errors since ``clear_alerts``
         self._missed = 0
         self._minute = 0
+        self.keys: Mapping[str, str] = DEFAULT_NAMES  # how keys are written, for sentences that name some
+        self.price_alerts = PriceAlerts()
+        self._fired: list[Fired] = []
         self._log: deque[LogEntry] = deque(maxlen=_LOG_BACKLOG)
         self._since_request: deque[Published] | None = None
 
@@ -51,6 +56,8 @@ class ViewModel:
                     self.alerts += 1
             if self._since_request is not None:
                 self._since_request.append(published)
+            if self.price_alerts and type(published.event) is BarReceived and self._is_news(published.event):
+                self._fire(self.price_alerts.hear(published.event))
             if published.seq > self.picture.seq or type(published.event) in _ADDING:
                 self.picture.fold(published)
 
@@ -73,6 +80,10 @@ class ViewModel:
                 self.picture.realise(event.pnl)
             self.picture.seq = max(self.picture.seq, published.seq)
         self.picture.wants_snapshot = wanted
+        for alert in self.price_alerts.all:
+            line = self.picture.lines.get(alert.symbol)
+            if line is not None:
+                self._fire(self.price_alerts.see(alert.symbol, line.last))
 
     def snapshot_lost(self) -> None:
         """The snapshot that was asked for will not come."""
@@ -123,6 +134,27 @@ class ViewModel:
         """The symbols whose watchlist line changed since the last call."""
         symbols, self.picture.dirty_symbols = self.picture.dirty_symbols, set()
         return symbols
+
+    def note(self, level: Level, kind: str, symbol: str, text: str) -> None:
+        """A line of the log that is the screen's own."""
+        self._log.append(LogEntry(self.now, level, kind, symbol, text))
+        if level in ("WARN", "ERROR"):
+            self.alerts += 1
+
+    def take_fired(self) -> list[Fired]:
+        """The price alerts that were reached since the last call."""
+        fired, self._fired = self._fired, []
+        return fired
+
+    def _is_news(self, bar: BarReceived) -> bool:
+        """Whether a bar is of now. One that comes late tells of a time before an alert was set."""
+        line = self.picture.lines.get(bar.symbol)
+        return line is None or line.last_bar is None or bar.timestamp >= line.last_bar
+
+    def _fire(self, fired: Iterable[Fired]) -> None:
+        for one in fired:
+            self._fired.append(one)
+            self.note("WARN", "ALERT", one.alert.symbol, f"price alert: {one.text}")
 
     def clear_alerts(self) -> None:
         """The warnings have been seen."""

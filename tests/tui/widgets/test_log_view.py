@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.content import Content
 from textual.geometry import Region
 
 from tests.tui.widgets.harness import OneWidget, Watch
@@ -21,12 +22,36 @@ class LogApp(OneWidget):
         return [text.split()[-1] for text in self.lines() if text]
 
 
-async def test_an_entry_is_one_line_cut_with_a_mark() -> None:
+async def test_a_long_entry_goes_on_below_its_kind() -> None:
+    app = LogApp()
+    async with app.run_test(size=(50, 5)) as pilot:
+        text = "tripped: 3 losses in a row; no entries until the next session"
+        app.log_view.append_lines([line(1), line(2, "ERROR", "", text), line(3)])
+        await pilot.pause()
+        assert app.lines() == [
+            "13:45:54 I SIGNAL  AAPL  number 1",
+            "13:45:54 E SIGNAL        tripped: 3 losses in a",
+            "           row; no entries until the next session",
+            "13:45:54 I SIGNAL  AAPL  number 3",
+            "",
+        ]
+
+
+async def test_an_endless_entry_takes_three_rows_and_the_cut_is_marked() -> None:
+    app = LogApp()
+    async with app.run_test(size=(50, 5)) as pilot:
+        app.log_view.append_lines([line(1, text="word " * 100), line(2)])
+        await pilot.pause()
+        assert app.lines()[2].endswith("…")
+        assert app.lines()[3].endswith("number 2")
+
+
+async def test_w_cuts_long_entries_instead_and_marks_the_cut() -> None:
     app = LogApp()
     async with app.run_test(size=(50, 4)) as pilot:
         assert app.lines()[0] == "nothing has happened yet"
         app.log_view.append_lines([line(1), line(2, "WARN", "", "a text that is longer than the line")])
-        await pilot.pause()
+        await pilot.press("w")
         assert app.lines() == [
             "13:45:54 I SIGNAL  AAPL  number 1",
             "13:45:54 W SIGNAL        a text that is longer th…",
@@ -81,7 +106,7 @@ async def test_nothing_new_refreshes_nothing() -> None:
 async def test_scrolled_up_it_stays_and_counts_what_is_new() -> None:
     app = LogApp(20)
     async with app.run_test(size=(50, 4)) as pilot:
-        await pilot.press("k", "k")
+        await pilot.press("k", "k", "k", "k", "k", "k")
         assert app.numbers() == ["14", "15", "16", "17"]
         app.log_view.append_lines([line(20), line(21)])
         await pilot.pause()
@@ -100,14 +125,16 @@ async def test_keys_and_wheel_scroll() -> None:
     async with app.run_test(size=(50, 4)) as pilot:
         await pilot.press("g")
         assert app.numbers()[0] == "0"
-        await pilot.press("pagedown", "j")
+        await pilot.press("pagedown", "j", "j", "j", "j")
         assert app.numbers()[0] == "4"
         await pilot.press("pageup", "up")
-        assert app.numbers()[0] == "0"
+        assert app.numbers()[0] == "1"
         await pilot.press("end")
         assert app.log_view.following
-        app.log_view.action_scroll_lines(-1)
+        app.log_view.action_scroll_pages(-1)
         assert not app.log_view.following
+        app.log_view.action_scroll_pages(1)
+        assert app.log_view.following
 
 
 async def test_beyond_the_limit_the_oldest_go_and_the_view_stays() -> None:
@@ -150,6 +177,84 @@ async def test_v_cycles_the_level() -> None:
             await pilot.press("v")
             levels.append(app.log_view.filter[0])
         assert levels == ["INFO", "WARN", None, "INFO"]
+
+
+async def test_f_and_o_show_the_kind_and_the_symbol_of_the_selected_entry_alone() -> None:
+    app = LogApp()
+    async with app.run_test(size=(60, 6)) as pilot:
+        app.log_view.append_lines(
+            [
+                LogLine("13:45:54", "INFO", "FILL", "AAPL", "number 1"),
+                LogLine("13:45:55", "INFO", "STOP", "AAPL", "number 2"),
+                LogLine("13:45:56", "INFO", "FILL", "MSFT", "number 3"),
+            ]
+        )
+        await pilot.press("f")
+        assert (app.log_view.border_subtitle, app.numbers()) == ("FILL", ["1", "3"])
+        await pilot.press("o")
+        assert (app.log_view.border_subtitle, app.numbers()) == ("FILL  MSFT", ["3"])
+        await pilot.press("f")
+        assert app.numbers() == ["3"]
+        await pilot.press("o", "g", "o")
+        assert (app.log_view.border_subtitle, app.numbers()) == ("AAPL", ["1", "2"])
+
+
+async def test_find_marks_every_match_and_n_goes_from_one_to_the_next() -> None:
+    app = LogApp(40)
+    async with app.run_test(size=(50, 4)) as pilot:
+        assert app.log_view.find("NUMBER 1")
+        assert app.log_view.selected == line(19)
+        assert app.log_view.border_subtitle == "/number 1"
+        marked = [segment.text for segment in app.log_view.render_line(0) if segment.text == "number 1"]
+        assert marked == ["number 1"]
+        await pilot.press("n")
+        assert app.log_view.selected == line(18)
+        await pilot.press("N", "N")
+        assert app.log_view.selected == line(19)
+        assert not app.log_view.find("[/x]")
+        assert Content.from_markup(str(app.log_view.border_subtitle)).plain == "/[/x]: nowhere"
+
+
+async def test_escape_clears_search_and_filters_and_follows_and_else_is_not_taken() -> None:
+    app = LogApp(40)
+    async with app.run_test(size=(50, 4)) as pilot:
+        await pilot.press("f")
+        app.log_view.find("number 7")
+        await pilot.press("escape")
+        assert app.log_view.following
+        assert app.log_view.filter == ("INFO", None, None)
+        assert app.log_view.check_action("clear", ()) is False
+
+
+async def test_the_selected_entry_stays_selected_while_others_come_and_is_told_on_enter() -> None:
+    chosen: list[LogLine] = []
+
+    class Hearing(LogApp):
+        def on_log_view_chosen(self, event: LogView.Chosen) -> None:
+            chosen.append(event.line)
+
+    app = Hearing(20)
+    async with app.run_test(size=(50, 4)) as pilot:
+        await pilot.press("k", "k")
+        app.log_view.append_lines([line(number) for number in range(20, 5_010)])
+        await pilot.press("enter")
+        assert chosen == [line(18)]
+
+
+async def test_moving_below_the_newest_follows_again() -> None:
+    app = LogApp(20)
+    async with app.run_test(size=(50, 4)) as pilot:
+        await pilot.press("k", "k", "j")
+        assert not app.log_view.following
+        await pilot.press("j")
+        assert app.log_view.following
+
+
+async def test_a_click_selects_the_entry_that_it_hits() -> None:
+    app = LogApp(20)
+    async with app.run_test(size=(50, 4)) as pilot:
+        await pilot.click(app.log_view, offset=(5, 1))
+        assert app.log_view.selected == line(17)
 
 
 async def test_text_is_data_never_markup_nor_control() -> None:

@@ -41,6 +41,8 @@ KEYS: Final[tuple[Binding, ...]] = (
     _key("b", "trading", "backtest", "Trading", "Back to trading; a backtest goes on meanwhile"),
     _key("escape", "back", "backtest.back", "Back", "One step back; cancels a backtest that runs"),
     _key("t", "theme", "theme", "Theme", "Next theme"),
+    _key("f2", "settings", "settings", "Settings", "Settings in force, and where each comes from"),
+    _key("ctrl+r", "reload", "reload", "Reload", "Read the configuration and the themes again"),
     _key("ctrl+l", "repaint", "repaint", "Repaint", "Paint the whole screen again"),
     _key("question_mark", "help", "help", "Help", "All keys"),
     _key("q", "app.quit", "quit", "Quit", "Leave; asks when anything is open"),
@@ -49,15 +51,14 @@ KEYS: Final[tuple[Binding, ...]] = (
 LINES: Final = {
     Page.FORM: KeysLine(
         ("flatten", "pause", "backtest.run", "table.choose", "backtest.back", "backtest.result", "backtest"),
-        {"table.choose": "Enter", "backtest.back": "Esc"},
     ),
     Page.RUNNING: KeysLine(
         ("flatten", "pause", "backtest.back", "backtest"),
-        {"backtest.back": "Esc"}, labels={"backtest.back": "Cancel"},
+        labels={"backtest.back": "Cancel"},
     ),
     Page.RESULT: KeysLine(
         ("flatten", "pause", "table.choose", "backtest.back", "backtest.filter", "find", "zoom", "backtest"),
-        {"table.choose": "Enter", "backtest.back": "Esc"}, "1-5", {"table.choose": "Open"},
+        panes=("backtest.pane.1", f"backtest.pane.{len(PANES)}"), labels={"table.choose": "Open"},
     ),
     Page.TRADE: KeysLine(
         (
@@ -65,8 +66,8 @@ LINES: Final = {
             "backtest",
         ),
         {
-            "backtest.back": "Esc", "backtest.previous": "[ ]", "chart.zoom_in": "+ -",
-            "chart.earlier": "h l",
+            "backtest.previous": "backtest.next", "chart.zoom_in": "chart.zoom_out",
+            "chart.earlier": "chart.later",
         },
         labels={"chart.zoom_in": "Zoom", "chart.earlier": "Scroll"},
     ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -57,7 +59,9 @@ class FlattenScreen(ModalScreen[None]):
             yield Static("", id="total", classes="body", markup=False)
             yield Static("", id="note", classes="note", markup=False)
             if self._typed:
-                yield Input(id="word", placeholder=f"type {WORD} to confirm", compact=True)
+                yield Input(
+                    id="word", placeholder=f"type {WORD} to confirm", compact=True, select_on_focus=False
+                )
             with Horizontal(classes="choices -row"):
                 key = "" if self._typed else "y"
                 label = "Flatten" if self._symbol is None else "Close position"
@@ -106,6 +110,18 @@ class FlattenScreen(ModalScreen[None]):
         else:
             self.action_confirm()
 
+    def on_key(self, event: events.Key) -> None:
+        """Whoever types the word types it into its field, although the focus is on the safe choice."""
+        begins = event.key.upper() == WORD[0]
+        if not (begins and self._typed) or self._sent:
+            return
+        word = self.query_one(Input)
+        if self.focused is not word:
+            event.stop()
+            event.prevent_default()
+            word.focus()
+            word.insert_text_at_cursor(event.key)
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.action_confirm()
 
@@ -140,18 +156,19 @@ class FlattenScreen(ModalScreen[None]):
         self._link.send(Flatten(self._symbol))
 
     def _list(self, note: str | None) -> None:
-        plan = self._plan
+        plan, resume = self._plan, self._link.model.keys["pause"]
         if plan.empty:
             text = Content("nothing is held and no order works\n" if self._symbol is None else "it is flat\n")
             if self._symbol is None:
-                text += Content("flatten then only pauses: no new entries until p resumes")
+                text += Content(f"flatten then only pauses: no new entries until {resume} resumes")
         else:
             total = float(plan.realised)
             style = "$gain" if total > 0 else "$loss" if total < 0 else "$muted"
             text = Content("\n".join(plan.lines()))
             sum_up = Content.assemble(("expected realised  ", "$muted"), (signed(total), f"bold {style}"))
             if self._symbol is None:
-                sum_up += Content.styled("\nafterwards paused: no new entries until p resumes", "$muted")
+                after = f"\nafterwards paused: no new entries until {resume} resumes"
+                sum_up += Content.styled(after, "$muted")
             self.query_one("#total", Static).update(sum_up)
         self.query_one("#actions", Static).update(text)
         self.query_one("#total").display = not plan.empty
@@ -160,7 +177,9 @@ class FlattenScreen(ModalScreen[None]):
             self._note(note or ("the market is closed: nothing sells before it opens" if closed else ""))
 
     def _show_progress(self, plan: FlattenPlan) -> None:
-        left = {close.symbol: close.qty for close in plan.closes}
+        left: Counter[str] = Counter()
+        for close in plan.closes:
+            left[close.symbol] += close.qty
         symbols = sorted({close.symbol for close in self._plan.closes} | set(left))
         rows = []
         for symbol in symbols:

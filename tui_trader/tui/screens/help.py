@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.screen import ModalScreen
-from textual.widget import Widget
 from textual.widgets import Static
 
 from tui_trader.tui.screens.dialog import title
@@ -31,7 +31,8 @@ class HelpScreen(ModalScreen[None]):
     """Keys by where they work, and what the colours mean."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,q,enter", "leave", "Close"),
+        Binding("escape,enter,q", "leave", "Close"),
+        Binding("question_mark", "leave", "Close", id="help"),
         Binding("j,down", "scroll(1)", "Down", show=False),
         Binding("k,up", "scroll(-1)", "Up", show=False),
     ]
@@ -69,14 +70,18 @@ class HelpScreen(ModalScreen[None]):
         lines: dict[str, tuple[list[str], str]] = {}
         for binding in bindings:
             keys, _ = lines.setdefault(binding.action, ([], binding.tooltip or binding.description))
-            keys.append(self.app.get_key_display(binding))
+            if (key := self.app.get_key_display(binding)) not in keys:
+                keys.append(key)
         return [(" ".join(keys), text) for keys, text in lines.values() if text]
 
     def _line(self, keys: str, text: str) -> Content:
         return Content.assemble((f"  {keys:<{_KEY_WIDTH}}", "bold $strong"), text)
 
 
-def bindings_of(node: Widget | object) -> list[Binding]:
-    """The bindings of a widget, a screen or the application that have an id."""
-    found = getattr(node, "_bindings").key_to_bindings.values()  # noqa: B009 - the only list Textual keeps
-    return [binding for group in found for binding in group if binding.id]
+def bindings_of(node: DOMNode) -> list[Binding]:
+    """The bindings of a widget, a screen or the application that have an id, with the keys they have now."""
+    bindings = node._bindings.copy()  # the only list Textual keeps
+    bindings.apply_keymap(node.app._keymap)
+    order = [binding.id for group in node._bindings.key_to_bindings.values() for binding in group]
+    found = [binding for group in bindings.key_to_bindings.values() for binding in group if binding.id]
+    return sorted(found, key=lambda binding: order.index(binding.id))

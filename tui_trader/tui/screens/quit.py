@@ -25,7 +25,8 @@ class QuitScreen(ModalScreen[PositionsPolicy | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "close_all", "Close everything and quit"),
         Binding("k", "keep", "Leave protected and quit"),
-        Binding("escape,n,q", "stay", "Stay"),
+        Binding("escape,n", "stay", "Stay"),
+        Binding("q", "stay", "Stay", id="quit"),
         Binding("up", "app.focus_previous", "Previous", show=False),
         Binding("down", "app.focus_next", "Next", show=False),
     ]
@@ -55,7 +56,7 @@ class QuitScreen(ModalScreen[PositionsPolicy | None]):
             f"{clean(position.symbol)} {position.qty} shares, {signed(position.unrealized_pnl)}"
             for position in picture.positions.values()
         ]
-        working = len(picture.live_orders)
+        working = len(picture.own_orders)
         lines.append(f"{working} working {'order' if working == 1 else 'orders'}")
         self.query_one("#state", Static).update(Content("\n".join(lines)))
         naked = picture.unprotected
@@ -88,7 +89,7 @@ class QuitScreen(ModalScreen[PositionsPolicy | None]):
 class ShutdownScreen(ModalScreen[None]):
     """The steps of the shutdown, until the engine has stopped."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "app.quit", "Force")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "app.quit", "Force", id="quit")]
 
     def __init__(self, link: EngineLink, keep: bool) -> None:
         super().__init__(classes="dialog-screen")
@@ -114,7 +115,7 @@ class ShutdownScreen(ModalScreen[None]):
     def paint(self) -> None:
         """Follow the engine."""
         picture = self._link.model.picture
-        orders, held = len(picture.live_orders), len(picture.positions)
+        orders, held = len(picture.own_orders), len(picture.positions)
         stopped = self._link.stopped
         begun = stopped or picture.state in (EngineState.SHUTTING_DOWN, EngineState.STOPPED)
         stops = f"{held} positions stay, protected by their stops" if self._keep else ""
@@ -131,6 +132,7 @@ class ShutdownScreen(ModalScreen[None]):
         ]
         self.query_one("#steps", Static).update(Content("\n").join(rows))
         note = self.query_one("#note", Static)
-        text = "q again leaves at once: positions and orders may remain" if self._warned else ""
+        again = f"{self._link.model.keys['quit']} again"
+        text = f"{again} leaves at once: positions and orders may remain" if self._warned else ""
         note.display = bool(text)
         note.update(Content(text))

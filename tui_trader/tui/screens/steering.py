@@ -10,7 +10,7 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tui_trader.tui.glyphs import glyph_set
+from tui_trader.tui.glyphs import GlyphName, glyph_set
 from tui_trader.tui.keys_line import KeysLine, keys_line
 from tui_trader.tui.palette import make_palette
 from tui_trader.tui.panes import TextLine
@@ -91,6 +91,17 @@ class SteeringScreen(Screen[None]):
     def _paint_keys(self) -> None:
         self._keys.show(keys_line(self, self.size.width, self.KEYS_LINE))
 
+    def keys_changed(self) -> None:
+        """Actions have other keys than before."""
+        self.paint()
+        self._paint_keys()
+
+    def use_glyphs(self, name: GlyphName) -> None:
+        """Draw with another set of characters from now on."""
+        self.glyphs = glyph_set(name)
+        self._forget_paint()
+        self.paint()
+
     def _theme_changed(self) -> None:
         self._palette = make_palette(self.app.theme_variables)
         self._forget_paint()
@@ -102,7 +113,8 @@ class SteeringScreen(Screen[None]):
         tiny = width < _LEAST_WIDTH or height < _LEAST_HEIGHT
         self.set_class(tiny, "-tiny")
         if tiny:
-            text = f"{width}x{height} is too small\n{_LEAST_WIDTH}x{_LEAST_HEIGHT} is the least\nq quits"
+            quits = f"{self.trader.key_names['quit']} quits"
+            text = f"{width}x{height} is too small\n{_LEAST_WIDTH}x{_LEAST_HEIGHT} is the least\n{quits}"
             self._small.update(Content(text))
         self._forget_paint()
         self.call_after_refresh(self.paint)
@@ -179,6 +191,14 @@ class SteeringScreen(Screen[None]):
 
     def action_theme(self) -> None:
         self.trader.next_theme()
+
+    def action_reload(self) -> None:
+        self.trader.reload()
+
+    def action_settings(self) -> None:
+        from tui_trader.tui.screens.settings import SettingsScreen
+
+        self.trader.push_screen(SettingsScreen())
 
     def action_repaint(self) -> None:
         self.refresh(repaint=True, layout=True)

@@ -11,12 +11,14 @@ from textual.css.query import NoMatches
 from textual.geometry import Size
 from textual.widget import Widget
 
-from tui_trader.tui.keys import KEYS
+from tui_trader.tui.glyphs import glyph_set
+from tui_trader.tui.keys import KEYS, PANES
 from tui_trader.tui.keys_line import KeysLine
 from tui_trader.tui.panes import Panes
 from tui_trader.tui.screens.steering import SteeringScreen
 from tui_trader.tui.settings import UiSettings
 from tui_trader.tui.widgets.live_table import LiveTable
+from tui_trader.tui.widgets.log_view import LogView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from textual.binding import Binding
     from textual.widgets import Input
 
+    from tui_trader.tui.glyphs import GlyphName
     from tui_trader.tui.painting import ScreenPainter
 
 # The first frame is painted before the engine's own modules are read, so nothing of them is imported up here.
@@ -44,9 +47,10 @@ class TradingScreen(SteeringScreen):
             "zoom",
             "backtest",
             "speed.slower",
+            "bars.shorter",
         ),
-        {"symbol.previous": "[ ]", "speed.slower": "< >"},
-        "1-8",
+        {"symbol.previous": "symbol.next", "bars.shorter": "bars.longer", "speed.slower": "speed.faster"},
+        ("pane.1", f"pane.{len(PANES)}"),
     )
 
     BINDINGS: ClassVar[list[BindingType]] = list(KEYS)
@@ -55,7 +59,7 @@ class TradingScreen(SteeringScreen):
         super().__init__(settings, size)
         self.panes = Panes(settings.glyphs)
         self._find: Input | None = None
-        self._find_in: LiveTable | None = None
+        self._find_in: LiveTable | LogView | None = None
         self._painter: ScreenPainter | None = None
         self._heading_for: Widget | None = None  # a pane that gets the focus once it is laid out
 
@@ -85,6 +89,13 @@ class TradingScreen(SteeringScreen):
         if self._painter is not None:
             self._painter.repaint_all()
 
+    def use_glyphs(self, name: GlyphName) -> None:
+        """Draw with another set of characters from now on."""
+        self.panes.use_glyphs(name)
+        if self._painter is not None:
+            self._painter.use_glyphs(glyph_set(name))
+        super().use_glyphs(name)
+
     def help_groups(self) -> Iterable[tuple[str, Iterable[Binding]]]:
         """The keys that work here, by where they work."""
         from tui_trader.tui.screens.help import bindings_of
@@ -108,7 +119,7 @@ class TradingScreen(SteeringScreen):
                 return False
             picture = link.model.picture
             return bool(picture.positions if action == "close_position" else picture.live_orders)
-        if action in ("symbol", "copy", "find"):
+        if action in ("symbol", "copy", "find", "alerts"):
             return link is not None
         return super().check_action(action, parameters)
 
@@ -133,7 +144,8 @@ class TradingScreen(SteeringScreen):
             self.send(CancelWorkingOrder(order.client_order_id))
             self._say(f"cancelling the entry in {order.symbol}")
         elif order.role is Role.STOP:
-            self._say(f"the stop protects {order.symbol}: close the position with x instead")
+            closes = self.trader.key_names["close"]
+            self._say(f"the stop protects {order.symbol}: close the position with {closes} instead")
         else:
             self._say(f"only entries are cancelled here: this is an {order.role.value.lower()} order")
 
@@ -174,11 +186,15 @@ class TradingScreen(SteeringScreen):
         chart = self.panes.chart
         if what == "zoom":
             chart.action_zoom(by)
+        elif what == "interval":
+            chart.action_interval(by)
+            self.paint()
         else:
             chart.action_scroll_pages(by)
 
     async def action_find(self) -> None:
-        self._find_in = self.focused if isinstance(self.focused, LiveTable) else self.panes.watchlist
+        focused = self.focused
+        self._find_in = focused if isinstance(focused, LiveTable | LogView) else self.panes.watchlist
         if self._find is None:
             from textual.widgets import Input
 
@@ -189,7 +205,20 @@ class TradingScreen(SteeringScreen):
         self._find.focus()
 
     def action_copy(self) -> None:
+        log = self.panes.log_view
+        if log.has_focus and log.selected is not None:
+            from tui_trader.tui.screens.log_entry import log_text
+
+            self.app.copy_to_clipboard(log_text(log.selected))
+            self._say("copied the entry")
+            return
         self.copy_row(self.focused if isinstance(self.focused, LiveTable) else self.panes.watchlist)
+
+    def action_alerts(self) -> None:
+        from tui_trader.tui.screens.alerts import AlertsScreen
+
+        if self.link is not None:
+            self.app.push_screen(AlertsScreen(self.link, self.panes.symbol, self.glyphs))
 
     def action_backtest(self) -> None:
         self.trader.open_backtest()
@@ -206,6 +235,11 @@ class TradingScreen(SteeringScreen):
         if table is self.panes.positions and table.has_focus:
             self.panes.watchlist.select(event.key)
         self.paint()
+
+    def on_log_view_chosen(self, event: LogView.Chosen) -> None:
+        from tui_trader.tui.screens.log_entry import LogEntryScreen
+
+        self.app.push_screen(LogEntryScreen(event.line))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if self._find_in is not None and event.value:

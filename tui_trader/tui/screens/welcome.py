@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tui_trader.tui.keys import DEFAULT_NAMES
 from tui_trader.tui.screens.dialog import Choice, title
 
 
@@ -20,14 +22,16 @@ class WelcomeScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "Begin"),
-        Binding("question_mark", "help", "Help"),
+        Binding("question_mark", "help", "Help", id="help"),
     ]
 
-    def __init__(self, config_file: Path | None) -> None:
+    def __init__(self, config_file: Path | None, key_names: Mapping[str, str] = DEFAULT_NAMES) -> None:
         super().__init__(classes="dialog-screen")
         self._config_file = config_file
+        self._key_names = key_names
 
     def compose(self) -> ComposeResult:
+        keys = self._key_names
         text = Content.assemble(
             ("tui-trader trades US equities by rule and shows everything it does.\n", "bold $strong"),
             "\nThis is a simulated market: no account, no money, one minute a second.\n",
@@ -35,13 +39,14 @@ class WelcomeScreen(ModalScreen[None]):
             "\nTo trade an Alpaca paper account instead, leave, put its keys into the environment as\n",
             "APCA_API_KEY_ID and APCA_API_SECRET_KEY, and run tui-trader doctor --venue alpaca.\n",
             *([f"Settings are read from {self._config_file}.\n"] if self._config_file else []),
-            ("\nF", "bold $attention"),
+            "\n",
+            (keys["flatten"], "bold $attention"),
             " flattens everything   ",
-            ("p", "bold $attention"),
+            (keys["pause"], "bold $attention"),
             " pauses   ",
-            ("?", "bold $attention"),
+            (keys["help"], "bold $attention"),
             " all keys   ",
-            ("q", "bold $attention"),
+            (keys["quit"], "bold $attention"),
             " quits",
         )
         with Vertical(classes="dialog") as box:

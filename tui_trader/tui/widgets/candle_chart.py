@@ -11,16 +11,18 @@ from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.widget import Widget
 
 from tui_trader.tui.glyphs import GlyphName, glyph_set
 from tui_trader.tui.widgets.chart_frame import Frame, axis_width, frame
+from tui_trader.tui.widgets.chart_interval import intervals, made_of_bars, regrouped
 from tui_trader.tui.widgets.chart_part import ChartPart
 from tui_trader.tui.widgets.chart_scale import (
     Scale,
-    aggregate,
     candle_minutes,
     fit_scale,
+    group,
     is_drawable,
     keep_scale,
 )
@@ -52,6 +54,8 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         "candle-chart--sell",
         "candle-chart--axis",
         "candle-chart--session",
+        "candle-chart--cross",
+        "candle-chart--cross-tag",
         "candle-chart--date",
         "candle-chart--last",
         "candle-chart--last-up",
@@ -78,6 +82,8 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
     CandleChart > .candle-chart--sell { color: $error; text-style: bold; }
     CandleChart > .candle-chart--axis { color: $text-muted; }
     CandleChart > .candle-chart--session { color: $text-disabled; }
+    CandleChart > .candle-chart--cross { color: $text-muted; }
+    CandleChart > .candle-chart--cross-tag { color: $foreground; text-style: bold reverse; }
     CandleChart > .candle-chart--date { color: $foreground; }
     CandleChart > .candle-chart--last { color: $background; background: $foreground; text-style: bold; }
     CandleChart > .candle-chart--last-up { color: $background; background: $success; text-style: bold; }
@@ -85,19 +91,35 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
     CandleChart > .candle-chart--volume-gain { color: $success 60%; }
     CandleChart > .candle-chart--volume-loss { color: $error 60%; }
     CandleChart:ansi > .candle-chart--session { text-style: dim; }
+    CandleChart:nocolor > .candle-chart--cross-tag { text-style: reverse; }
     CandleChart:nocolor > .candle-chart--stop { color: $foreground; }
     CandleChart:nocolor > .candle-chart--gain { text-style: bold; }
     CandleChart:nocolor > .candle-chart--loss { text-style: dim; }
     """
 
+    # fmt: off
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("plus,equals_sign", "zoom(-1)", "Zoom in", show=False, id="chart.zoom_in"),
         Binding("minus", "zoom(1)", "Zoom out", show=False, id="chart.zoom_out"),
-        Binding("h,left", "scroll_pages(-1)", "Earlier", show=False, id="chart.earlier"),
-        Binding("l,right", "scroll_pages(1)", "Later", show=False, id="chart.later"),
+        Binding("comma", "interval(-1)", "Shorter candles", show=False, id="chart.shorter"),
+        Binding("full_stop", "interval(1)", "Longer candles", show=False, id="chart.longer"),
+        Binding("h", "scroll_pages(-1)", "Earlier", show=False, id="chart.earlier"),
+        Binding("l", "scroll_pages(1)", "Later", show=False, id="chart.later"),
+        Binding(
+            "left", "cross(-1)", "Cross-hair", show=False, id="chart.cross_left",
+            tooltip="Cross-hair, one candle back: its prices below the chart",
+        ),
+        Binding(
+            "right", "cross(1)", "Cross-hair", show=False, id="chart.cross_right",
+            tooltip="Cross-hair, one candle on",
+        ),
+        Binding("shift+left", "cross(-10)", "Cross-hair, ten back", show=False, id="chart.cross_far_left"),
+        Binding("shift+right", "cross(10)", "Cross-hair, ten on", show=False, id="chart.cross_far_right"),
+        Binding("escape", "cross_off", "Cross-hair off", show=False, id="chart.cross_off"),
         Binding("home", "oldest", "Oldest", show=False, id="chart.oldest"),
         Binding("end", "live", "Live", show=False, id="chart.live"),
     ]
+    # fmt: on
 
     ALLOW_SELECT = False
 
@@ -112,6 +134,10 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         self._symbol = ""
         self._empty = _EMPTY
         self._candles: list[CandleRow] = []
+        self._bars: list[CandleRow] | None = None
+        #: Minutes of a candle: the strategy's, 0 while nobody said; the chosen ones, 0 for the strategy's.
+        self._own = 0
+        self._chosen = 0
         self._columns: Sequence[CandleRow] = ()
         self._highest = 0.0
         self._zoom = _ZOOMS[0]
@@ -124,6 +150,10 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         self._up: bool | None = None
         self._marks: tuple[FillMark, ...] = ()
         self._path: StopPath | None = None
+        self._cross: datetime | None = None
+        self._averages = ("", "")
+        self._note = ""
+        self._under = Content("")
         #: The times to keep in view until somebody scrolls or zooms.
         self._span: tuple[datetime, datetime] | None = None
         self._styles: dict[Tone, Style] = {}
@@ -146,7 +176,9 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             self._behind = 0
             self._entry = self._stop = self._last = self._up = None
             self._marks = ()
-            self._path = self._span = None
+            self._path = self._span = self._cross = None
+            if self._bars is not None:
+                self._bars = []
         self._scale = None
         self._candles = [_in_new_york(candle) for candle in candles[-_MOST_CANDLES:]]
         self._regroup()
@@ -165,9 +197,44 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             self._candles.append(candle)
             del self._candles[:-_MOST_CANDLES]
         self._regroup()
-        if self._behind and self._columns[-1].timestamp != column:
+        if self._behind and self._columns and self._columns[-1].timestamp != column:
             # Whoever looks back keeps seeing the same candles.
             self._behind = min(self._behind + 1, self._most_behind)
+        self._redraw()
+
+    def set_bars(self, bars: Sequence[CandleRow]) -> None:
+        """The minute bars of the symbol, oldest first; without them only what the candles add up to."""
+        column = self._columns[-1].timestamp if self._columns else None
+        self._bars = [_in_new_york(bar) for bar in bars]
+        if self.made_of_bars:
+            self._regroup()
+            if self._behind and self._columns and self._columns[-1].timestamp != column:
+                self._behind = min(self._behind + 1, self._most_behind)
+            self._redraw()
+
+    def set_own_interval(self, minutes: int) -> None:
+        """The strategy's candles are of so many minutes; 0 when that is not known."""
+        if minutes != self._own:
+            self._own = minutes
+            self._regroup()
+            self._redraw()
+
+    def set_averages(self, fast: str, slow: str) -> None:
+        """What the averages are called."""
+        if (fast, slow) != self._averages:
+            self._averages = (fast, slow)
+            self._redraw()
+
+    def set_note(self, text: str) -> None:
+        """A remark in the lower border, while no candle is read out there."""
+        if text != self._note:
+            self._note = text
+            self._redraw()
+
+    def use_glyphs(self, name: GlyphName) -> None:
+        """Draw with another set of characters from now on."""
+        self._glyphs = glyph_set(name)
+        self._scale = None
         self._redraw()
 
     def set_lines(self, entry: float | None, stop: float | None) -> None:
@@ -216,6 +283,21 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
         return self._zoom
 
     @property
+    def interval(self) -> int:
+        """Minutes of a candle that is shown."""
+        return self._chosen or self.own_interval
+
+    @property
+    def own_interval(self) -> int:
+        """Minutes of a candle of the strategy."""
+        return self._own or candle_minutes(self._candles)
+
+    @property
+    def made_of_bars(self) -> bool:
+        """Whether minute bars are needed for what is shown."""
+        return made_of_bars(self.interval, self.own_interval)
+
+    @property
     def following(self) -> bool:
         """Whether the right edge is the latest candle."""
         return self._behind == 0
@@ -233,6 +315,48 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             self._scale = None
             self._regroup()
             self._redraw()
+
+    def action_interval(self, by: int) -> None:
+        """The next longer or shorter candles."""
+        own = self.own_interval
+        choices = intervals(own, self._bars is not None)
+        before = self.interval
+        place = choices.index(before) if before in choices else choices.index(own)
+        minutes = choices[max(0, min(len(choices) - 1, place + by))]
+        self._chosen = 0 if minutes == own else minutes
+        if minutes != before:
+            self._regroup()
+            self._behind = min(self._behind * before // minutes, self._most_behind)
+            self._scale = None
+            self._redraw()
+
+    def action_cross(self, by: int) -> None:
+        """Put the cross-hair on the newest candle in view, or move it."""
+        if not self._columns:
+            return
+        if self._cross is None:
+            self._cross_to(len(self._columns) - 1 - self._behind)
+        else:
+            self._cross_to(self._column_of(self._cross) + by)
+
+    def action_cross_off(self) -> None:
+        self._cross = None
+        self._redraw()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a cross-hair its key is somebody else's."""
+        return self._cross is not None if action == "cross_off" else True
+
+    def on_click(self, event: events.Click) -> None:
+        """The cross-hair where it was clicked; off again where it stands."""
+        end = len(self._columns) - self._behind
+        index = end - (self._plot.region.right - event.screen_x)
+        if not self._plot.region.contains(event.screen_x, event.screen_y) or not 0 <= index < end:
+            return
+        if self._cross is not None and self._column_of(self._cross) == index:
+            self.action_cross_off()
+        else:
+            self._cross_to(index)
 
     def action_scroll_pages(self, direction: int) -> None:
         """A quarter of the chart at a time."""
@@ -255,7 +379,9 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
     # ---- what is shown ---------------------------------------------------------------------------------
 
     def _regroup(self) -> None:
-        self._columns = aggregate(self._candles, self._zoom)
+        own, minutes = self.own_interval, self.interval
+        columns = regrouped(self._candles, self._bars or (), own, minutes)
+        self._columns = columns if self._zoom == 1 else group(columns, minutes * self._zoom)
         self._highest = max((candle.high for candle in self._columns if is_drawable(candle)), default=0.0)
 
     def _frame(self) -> Frame:
@@ -273,6 +399,22 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             self._scale = None
             self._redraw()
 
+    def _column_of(self, time: datetime) -> int:
+        """The column in which that time is."""
+        return max(0, bisect_right(self._columns, time, key=lambda candle: candle.timestamp) - 1)
+
+    def _cross_to(self, index: int) -> None:
+        """The cross-hair on that column, scrolled into view."""
+        index = max(0, min(index, len(self._columns) - 1))
+        self._cross = self._columns[index].timestamp
+        end = len(self._columns) - self._behind
+        width = max(1, self._frame().plot_width)
+        if not end - width <= index < end:
+            self._span = None
+            self._scale = None
+            self._behind = len(self._columns) - (index + 1 if index >= end else index + width)
+        self._redraw()
+
     def _place_span(self, first: datetime, last: datetime) -> None:
         """A quarter of the plot stays free on the right, where there are candles for it."""
         width = self._frame().plot_width
@@ -288,11 +430,16 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
     def _draw(self, cells: Frame) -> tuple[Sequence[Line], Sequence[Line]]:
         """The plot's lines and the axis's."""
         if not self._columns:
-            return _message(clean(self._empty), cells.plot_width, self.size.height), ()
+            self._show_under(Content(clean(self._note)))
+            return _message(clean(self._nothing), cells.plot_width, self.size.height), ()
         from tui_trader.tui.widgets.chart_render import Picture, render  # not for the first paint
 
         end = max(0, len(self._columns) - self._behind)
-        visible = self._columns[max(0, end - cells.plot_width) : end]
+        start = max(0, end - cells.plot_width)
+        visible = self._columns[start:end]
+        cross = None if self._cross is None else self._column_of(self._cross) - start
+        if cross is not None and not 0 <= cross < len(visible):
+            cross = None
         # The live price is no part of what was: looking back it is only pinned to the edge.
         last = None if self._behind else self._last
         steps = () if self._path is None else self._path.steps
@@ -308,7 +455,7 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             candles=visible,
             scale=self._scale,
             glyphs=self._glyphs,
-            minutes=candle_minutes(self._candles) * self._zoom,
+            minutes=self.interval * self._zoom,
             entry=self._entry,
             stop=self._stop,
             last=self._last,
@@ -317,8 +464,36 @@ class CandleChart(Widget, can_focus=True, can_focus_children=False):
             path=self._path,
             until=self._columns[end].timestamp if end < len(self._columns) else None,
             corner=corner,
+            cross=cross,
         )
+        self._show_under(Content(clean(self._note)) if cross is None else self._read_out(start + cross))
         return render(picture, cells)
+
+    @property
+    def _nothing(self) -> str:
+        """Why there is nothing to see."""
+        if self._candles and self.made_of_bars:
+            return f"{self.interval}m candles are made of minute bars: none has come yet"
+        return self._empty
+
+    def _read_out(self, index: int) -> Content:
+        from tui_trader.tui.widgets.chart_readout import readout
+
+        candle = self._columns[index]
+        after = self._columns[index + 1].timestamp if index + 1 < len(self._columns) else None
+        fills = [
+            mark
+            for mark in self._marks
+            if mark.timestamp >= candle.timestamp and (after is None or mark.timestamp < after)
+        ]
+        today = candle.timestamp.date() == self._columns[-1].timestamp.date()
+        return readout(candle, fills, self._averages, self.size.width - 4, today)
+
+    def _show_under(self, content: Content) -> None:
+        # Setting it repaints the whole border: only when it reads differently.
+        if not content.is_same(self._under):
+            self._under = content
+            self.border_subtitle = content
 
     def _redraw(self) -> None:
         """Draw, and refresh the lines that look different."""

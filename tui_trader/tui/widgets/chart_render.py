@@ -1,7 +1,7 @@
 """A candle chart as text: pure functions from prices to lines of toned runs.
 
-One column a candle, two steps a row. What a cell shows, weakest first: session breaks, the stop and entry
-lines, the averages, the candle, the marks of fills.
+One column a candle, two steps a row, four with dots. What a cell shows, weakest first: the cross-hair,
+session breaks, the stop and entry lines, the averages, the candle, the marks of fills.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from tui_trader.tui.glyphs import GlyphSet, Half
+from tui_trader.tui.glyphs import DOTS_ACROSS, DOTS_DOWN, GlyphSet, Half, dot, dotted
 from tui_trader.tui.widgets.chart_frame import Frame, price_decimals
 from tui_trader.tui.widgets.chart_scale import (
     Scale,
@@ -38,6 +38,8 @@ Tone = Literal[
     "sell",
     "axis",
     "session",
+    "cross",
+    "cross-tag",
     "date",
     "last",
     "last-up",
@@ -70,7 +72,8 @@ class StopPath(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What to draw. ``candles``, in New York time, one a column: the last ones that the plot has room for.
-    ``until`` is the start of the first column that is scrolled out on the right."""
+    ``until`` is the start of the first column that is scrolled out on the right, ``cross`` the number of the
+    candle that the cross-hair is on."""
 
     candles: Sequence[CandleRow]
     scale: Scale
@@ -84,6 +87,7 @@ class Picture:
     path: StopPath | None = None
     until: datetime | None = None
     corner: str = ""
+    cross: int | None = None
 
 
 class Drawing(NamedTuple):
@@ -153,6 +157,8 @@ def merge_runs(glyphs: Sequence[str], tones: Sequence[Tone]) -> Line:
 
 def _draw_lines(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow], left: int) -> None:
     scale, glyphs = picture.scale, picture.glyphs
+    if picture.cross is not None:
+        _draw_cross(canvas, picture, candles[picture.cross], left + picture.cross)
     for index in session_starts(candles):
         for row in range(canvas.rows):
             canvas.put(row, left + index, glyphs.session_line, "session")
@@ -168,13 +174,52 @@ def _draw_lines(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow],
     if picture.path is not None:
         _draw_path(canvas, picture.path, picture, candles, left)
     slow, fast = _AVERAGES
-    thirds = 3 * canvas.rows
-    height = scale.high - scale.low
-    for column, candle in enumerate(candles, left):
-        for value, tone in ((candle.sma_slow, slow), (candle.sma_fast, fast)):
+    for values, tone in (
+        ([candle.sma_slow for candle in candles], slow),
+        ([candle.sma_fast for candle in candles], fast),
+    ):
+        if glyphs.dots:
+            _draw_dots(canvas, values, scale, left, tone)
+            continue
+        steps = len(glyphs.average)
+        for column, value in enumerate(values, left):
             if scale.low < value <= scale.high:
-                third = min(thirds - 1, int((scale.high - value) / height * thirds))
-                canvas.put(third // 3, column, glyphs.average[third % 3], tone)
+                row, step = divmod(scale.step(value, steps * canvas.rows), steps)
+                canvas.put(row, column, glyphs.average[step], tone)
+
+
+def _draw_cross(canvas: _Canvas, picture: Picture, candle: CandleRow, column: int) -> None:
+    """Along the candle's time, and along its close."""
+    for row in range(canvas.rows):
+        canvas.put(row, column, picture.glyphs.cross_line, "cross")
+    if is_drawable(candle) and picture.scale.contains(candle.close):
+        row = picture.scale.half_row(candle.close, canvas.rows) // 2
+        canvas.glyphs[row] = [picture.glyphs.entry_line] * canvas.width
+        canvas.tones[row] = ["cross"] * canvas.width
+
+
+def _draw_dots(canvas: _Canvas, values: Sequence[float], scale: Scale, left: int, tone: Tone) -> None:
+    """A line through the values, two dots a column; where it is steep, dots one above the other."""
+    cells: dict[tuple[int, int], int] = {}
+    steps = DOTS_DOWN * canvas.rows
+    before = math.nan
+    last: int | None = None
+    for column, value in enumerate(values, left):
+        for across in range(DOTS_ACROSS):
+            middle = across == 0 and math.isfinite(before)
+            at = before / 2 + value / 2 if middle else value
+            if not scale.low < at <= scale.high:
+                last = None
+                continue
+            step = scale.step(at, steps)
+            first = step if last is None else last + 1 if last < step else last - 1 if last > step else step
+            for down in range(min(first, step), max(first, step) + 1):
+                row, inside = divmod(down, DOTS_DOWN)
+                cells[row, column] = cells.get((row, column), 0) | dot(across, inside)
+            last = step
+        before = value
+    for (row, column), dots in cells.items():
+        canvas.put(row, column, dotted(dots), tone)
 
 
 def _draw_path(
@@ -194,27 +239,28 @@ def _draw_path(
 
 
 def _draw_candles(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow], left: int) -> None:
-    half_row, rows, shapes = picture.scale.half_row, canvas.rows, picture.glyphs.candles
+    steps, shape = picture.glyphs.steps, picture.glyphs.candle
+    step, most = picture.scale.step, picture.glyphs.steps * canvas.rows
     for column, candle in enumerate(candles, left):
         if not is_drawable(candle):
             continue
         tone: Tone = "gain" if candle.close >= candle.open else "loss"
-        top, bottom = half_row(candle.high, rows), half_row(candle.low, rows)
-        one, other = half_row(candle.open, rows), half_row(candle.close, rows)
+        top, bottom = step(candle.high, most), step(candle.low, most)
+        one, other = step(candle.open, most), step(candle.close, most)
         body_top, body_bottom = min(one, other), max(one, other)
-        # Half rows of this column, one more on each side so that whole rows can be cut from it.
-        first = top - top % 2
-        halves = [
+        # Steps of this column, some more on each side so that whole rows can be cut from it.
+        first = top - top % steps
+        parts = [
             Half.BODY
-            if body_top <= half <= body_bottom
+            if body_top <= part <= body_bottom
             else Half.WICK
-            if top <= half <= bottom
+            if top <= part <= bottom
             else Half.NONE
-            for half in range(first, bottom + 2)
+            for part in range(first, bottom + steps)
         ]
-        for row in range(top // 2, bottom // 2 + 1):
-            upper = 2 * row - first
-            canvas.put(row, column, shapes[halves[upper]][halves[upper + 1]], tone)
+        for row in range(top // steps, bottom // steps + 1):
+            upper = steps * row - first
+            canvas.put(row, column, shape(*parts[upper : upper + steps]), tone)
 
 
 def _draw_marks(canvas: _Canvas, picture: Picture, candles: Sequence[CandleRow], left: int) -> None:
@@ -248,6 +294,7 @@ def _price_labels(picture: Picture, cells: Frame) -> dict[int, Run]:
         (picture.last, glyphs.last, tag),
         (stop, "S", "stop"),
         (picture.entry, "E", "entry"),
+        (_cross_price(picture), "", "cross-tag"),
     )
     for price, name, tone in named:
         if price is None or not math.isfinite(price):
@@ -256,13 +303,20 @@ def _price_labels(picture: Picture, cells: Frame) -> dict[int, Run]:
         mark = name
         if not scale.contains(price):
             mark += glyphs.up if price > scale.high else glyphs.down
-        row = _free_row(half, rows, labels)
+        row = half // 2 if tone == "cross-tag" else _free_row(half, rows, labels)
         if row is not None:
             labels[row] = (mark + f"{price:.{decimals}f}".rjust(cells.axis_width - len(mark)), tone)
     for price in price_ticks(scale, rows, decimals):
         row = scale.half_row(price, rows) // 2
         labels.setdefault(row, (f"{price:.{decimals}f}".rjust(cells.axis_width), "axis"))
     return labels
+
+
+def _cross_price(picture: Picture) -> float | None:
+    if picture.cross is None:
+        return None
+    candle = picture.candles[picture.cross]
+    return candle.close if is_drawable(candle) and picture.scale.contains(candle.close) else None
 
 
 def _free_row(half: int, rows: int, taken: dict[int, Run]) -> int | None:
@@ -288,9 +342,18 @@ def _volume(cells: Frame, candles: Sequence[CandleRow], left: int, most: int, le
 
 def _time_line(picture: Picture, cells: Frame, candles: Sequence[CandleRow], left: int) -> Line:
     canvas = _Canvas(cells.plot_width, 1)
+    tag, start = "", 0
+    if picture.cross is not None:
+        tag = f"{candles[picture.cross].timestamp:%H:%M}"
+        start = max(0, min(left + picture.cross - len(tag) // 2, cells.plot_width - len(tag)))
     for label in time_labels(candles, cells.plot_width - left, picture.minutes):
-        for column, glyph in enumerate(label.text, left + label.column):
+        first = left + label.column
+        if tag and first <= start + len(tag) and start <= first + len(label.text):
+            continue
+        for column, glyph in enumerate(label.text, first):
             canvas.put(0, column, glyph, "date" if label.session else "axis")
+    for column, glyph in enumerate(tag[: cells.plot_width], start):
+        canvas.put(0, column, glyph, "cross-tag")
     return canvas.lines()[0]
 
 

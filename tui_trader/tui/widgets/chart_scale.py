@@ -33,7 +33,10 @@ class Scale(NamedTuple):
 
     def half_row(self, price: float, rows: int) -> int:
         """The half row a price falls in, 0 at the top; clamped to the plot."""
-        steps = 2 * rows
+        return self.step(price, 2 * rows)
+
+    def step(self, price: float, steps: int) -> int:
+        """Which of so many steps a price falls in, 0 at the top; clamped to the plot."""
         return max(0, min(steps - 1, int((self.high - price) / (self.high - self.low) * steps)))
 
     def contains(self, price: float) -> bool:
@@ -103,9 +106,11 @@ def candle_minutes(candles: Sequence[CandleRow]) -> int:
 
 def aggregate(candles: Sequence[CandleRow], count: int) -> Sequence[CandleRow]:
     """``count`` candles to one, aligned to the clock and never across days. Times must be New York's."""
-    if count <= 1 or not candles:
-        return candles
-    minutes = candle_minutes(candles) * count
+    return candles if count <= 1 or not candles else group(candles, candle_minutes(candles) * count)
+
+
+def group(candles: Iterable[CandleRow], minutes: int) -> list[CandleRow]:
+    """Candles of so many minutes, aligned to the clock and never across days. Times must be New York's."""
     columns: list[CandleRow] = []
     key = (0, -1)
     for candle in candles:

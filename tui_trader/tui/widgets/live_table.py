@@ -25,16 +25,21 @@ from tui_trader.tui.glyphs import GlyphName, GlyphSet, glyph_set
 from tui_trader.tui.widgets.plain_text import clean
 from tui_trader.tui.widgets.table_layout import MARGIN, Column, Placed, natural_width, place_columns
 from tui_trader.tui.widgets.table_model import Changes, TableModel
-from tui_trader.tui.widgets.table_paint import paint_row
+from tui_trader.tui.widgets.table_paint import Blend, paint_row
 from tui_trader.tui.widgets.table_rows import Cell, Row, find_row
 
 __all__ = ["Column", "LiveTable", "Row"]
 
 _HEADER_LINES: Final = 1
+_NULL: Final = Style.null()
 
 
 class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
-    """Rows under a fixed header, one of them selected. The selection follows its key, not its place."""
+    """Rows under a fixed header, one of them selected. The selection follows its key, not its place.
+
+    With ``newest_first`` it stays on the first row until somebody selects another, or has the focus here:
+    what a key is about to act on must not change under the finger.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "live-table--header",
@@ -105,8 +110,10 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         empty: str = "",
         id: str | None = None,  # noqa: A002 - Textual's name
         glyphs: GlyphName = "box",
+        newest_first: bool = False,
     ) -> None:
         super().__init__(id=id)
+        self._newest_first = newest_first
         self._columns = tuple(columns)
         self._empty = empty
         self._glyphs: GlyphSet = glyph_set(glyphs)
@@ -123,7 +130,8 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     def update_rows(self, rows: Sequence[Row]) -> None:
         """Show these rows; refreshes the ones that look different, and nothing when none does."""
         selected = self.selected_key
-        self._repaint(self._model.update(rows))
+        stays = not self._newest_first or self._model.cursor > 0 or self.has_focus
+        self._repaint(self._model.update(rows, stays))
         self._announce(selected)
 
     def set_empty(self, text: str) -> None:
@@ -139,6 +147,13 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         if content != self._note:
             self._note = content
             self._show_subtitle()
+
+    def use_glyphs(self, name: GlyphName) -> None:
+        """Draw with another set of characters from now on."""
+        self._glyphs = glyph_set(name)
+        self._drop_strips()
+        self._show_subtitle()
+        self.refresh()
 
     def sort_by(self, key: str | None, *, descending: bool = False) -> None:
         """Order by the column of that key; None keeps the order in which rows are given."""
@@ -349,16 +364,20 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         base = self._style("live-table--dim" if row.dim else "live-table--row")
         # Stale means grey, whatever colours the cells bring.
         last = Style(color=base.color, dim=base.dim) if row.dim else Style.null()
+        vivid = row.vivid
         mark = " "
         if index == self._model.cursor:
             mark = self._glyphs.cursor
             base += self._style("live-table--cursor")
-        return self._paint(row.cells, base, last, mark)
+        return self._paint(
+            row.cells, base, lambda number, style: base + style + (_NULL if number in vivid else last), mark
+        )
 
     def _header_strip(self) -> Strip:
         if self._header is None:
             titles = [column.title for column in self._columns]
-            self._header = self._paint(titles, self._style("live-table--header"), Style.null(), " ")
+            base = self._style("live-table--header")
+            self._header = self._paint(titles, base, lambda number, style: base + style, " ")
         return self._header
 
     def _empty_strip(self, line: int) -> Strip:
@@ -367,7 +386,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         text = " " * MARGIN + lines[line] if line < len(lines) else ""
         return Strip([Segment(text, style)]).adjust_cell_length(self._width, style)
 
-    def _paint(self, cells: Sequence[Cell], base: Style, last: Style, mark: str) -> Strip:
+    def _paint(self, cells: Sequence[Cell], base: Style, blend: Blend, mark: str) -> Strip:
         return paint_row(
             cells,
             self._columns,
@@ -375,7 +394,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._width,
             mark=mark,
             base=base,
-            blend=lambda style: base + style + last,
+            blend=blend,
             ellipsis=self._glyphs.ellipsis,
             console=self.app.console,
         )

@@ -31,9 +31,10 @@ class TableModel:
     def selected_key(self) -> str | None:
         return self.rows[self.cursor].key if self.rows else None
 
-    def update(self, given: Sequence[Row]) -> Changes:
+    def update(self, given: Sequence[Row], stays: bool = True) -> Changes:
+        """Other rows. The selection ``stays`` with its key, or else on the first row while unsorted."""
         self._given = given
-        return self._arrange()
+        return self._arrange(stays or self.sort_column is not None)
 
     def sort(self, column: int | None, descending: bool) -> Changes:
         """By one column; None keeps the order as given."""
@@ -49,7 +50,7 @@ class TableModel:
     def index_of(self, key: str) -> int | None:
         return next((index for index, row in enumerate(self.rows) if row.key == key), None)
 
-    def _arrange(self) -> Changes:
+    def _arrange(self, stays: bool = True) -> Changes:
         selected, old = self.selected_key, self.rows
         if self.sort_column is None:
             self.rows = list(self._given)
@@ -62,7 +63,7 @@ class TableModel:
             changed = changed_cells(before, after)
             if changed is not None:
                 changes.rows[index] = changed
-        self._place_cursor(self._where_went(selected), changes)
+        self._place_cursor(self._where_went(selected) if stays else 0, changes)
         return changes
 
     def _where_went(self, key: str | None) -> int:

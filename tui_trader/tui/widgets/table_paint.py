@@ -15,8 +15,8 @@ from tui_trader.tui.widgets.plain_text import clean, fit
 from tui_trader.tui.widgets.table_layout import Column, Placed
 from tui_trader.tui.widgets.table_rows import Cell
 
-#: How a cell's own style becomes that of its text on a given row.
-Blend = Callable[[Style], Style]
+#: How a cell's own style becomes that of its text, by the number of its column.
+Blend = Callable[[int, Style], Style]
 
 
 def paint_row(
@@ -51,7 +51,7 @@ def paint_row(
             if pending:
                 segments.append(Segment(pending, base))
                 pending = ""
-            segments.append(Segment(text, blend(style)))
+            segments.append(Segment(text, blend(place.number, style)))
         x += lead + length
     pending += " " * (width - x)
     if pending:

@@ -14,13 +14,14 @@ SortValue = float | str
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One row. ``cells`` and ``sort`` have an entry for each column; ``dim`` draws it as stale or closed.
-    Strings are shown as they are: nothing in them is markup."""
+    """One row. ``cells`` and ``sort`` have an entry for each column; ``dim`` draws it as stale or closed, but
+    for the ``vivid`` columns. Strings are shown as they are: nothing in them is markup."""
 
     key: str
     cells: tuple[Cell, ...]
     sort: tuple[SortValue, ...]
     dim: bool = False
+    vivid: tuple[int, ...] = ()
 
 
 def same_cell(one: Cell, other: Cell) -> bool:
@@ -36,7 +37,7 @@ def changed_cells(old: Row, new: Row) -> range | None:
     """The columns from the first to the last that look different; None when the rows look the same."""
     if old is new:
         return None
-    if old.key != new.key or old.dim != new.dim or len(old.cells) != len(new.cells):
+    if (old.key, old.dim, old.vivid, len(old.cells)) != (new.key, new.dim, new.vivid, len(new.cells)):
         return range(max(len(old.cells), len(new.cells)))
     if old.cells is new.cells:
         return None

@@ -63,6 +63,6 @@ class RequestBudget:
             return True
 
     def limited_for(self, seconds: float) -> None:
-        """The broker has said 429: nothing but exits for so long."""
+        """The broker will not listen to us for so long: nothing but exits is sent."""
         with self._lock:
             self._limited_until = max(self._limited_until, self._monotonic() + seconds)

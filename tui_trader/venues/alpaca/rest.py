@@ -40,6 +40,8 @@ _MOST_PAGES: Final = 100
 _SHORTEST_PAUSE_S: Final = 1.0
 _USUAL_PAUSE_S: Final = 2.0
 _LONGEST_PAUSE_S: Final = 60.0
+#: Keys that were refused will be refused again; only exits are tried all the same.
+_PAUSE_WITHOUT_KEYS_S: Final = 30.0
 #: Its modules import each other in circles, and several threads begin at once.
 _IMPORTING: Final = threading.Lock()
 
@@ -270,13 +272,15 @@ class AlpacaRest:
 
         def request(method: str, url: str, **options: Any) -> _Answer:
             if not self._budget.try_take(self._priority):
-                raise RestProblem(ProblemKind.RATE_LIMITED, "too many requests in the last minute: not sent")
+                raise RestProblem(ProblemKind.RATE_LIMITED, "not sent: the broker takes no more for now")
             self._sent = True
             try:
                 answer = self._send(bare, method, url, options, trading=trading)
             except RestProblem as problem:
                 if trading:
                     self._heard(problem.kind)
+                if problem.kind is ProblemKind.UNAUTHORIZED:
+                    self._budget.limited_for(_PAUSE_WITHOUT_KEYS_S)
                 raise
             if trading:
                 self._heard(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -30,8 +30,16 @@ _T = TypeVar("_T")
 
 #: How long the start waits for the trade stream; later news is made up for by a snapshot.
 READY_WITHIN_S: Final = 10.0
-#: Tries at the start, and the seconds between them.
-_PAUSES_S: Final = (1.0, 3.0)
+#: At the start, what may pass is asked again after so many seconds. A run that was killed may have used up
+#: the minute's requests, and its positions wait to be looked after: that minute is sat out.
+_PAUSES_S: Final[Mapping[ProblemKind, tuple[float, ...]]] = {
+    ProblemKind.UNREACHABLE: (1.0, 3.0),
+    ProblemKind.UNCLEAR: (1.0, 3.0),
+    ProblemKind.RATE_LIMITED: (2.0, 4.0, 8.0, 16.0, 30.0),
+}
+#: Symbols that are checked at once, and the seconds between the others: warm-up needs the requests more.
+_ASSETS_AT_ONCE: Final = 30
+_ASSET_EVERY_S: Final = 1.0
 _CLOCK_EVERY_S: Final = 60.0
 _SKEW_LIMIT: Final = timedelta(seconds=2)
 #: Around the bells, the calendar and the broker's clock may differ by what the question takes.
@@ -147,7 +155,9 @@ class AlpacaVenue:
 
     async def check_assets(self, symbols: Sequence[str]) -> None:
         """Ask once whether the symbols may be traded; those that may not be are halted for us."""
-        for symbol in symbols:
+        for number, symbol in enumerate(symbols):
+            if number >= _ASSETS_AT_ONCE:
+                await asyncio.sleep(_ASSET_EVERY_S)
             self._lanes.run(
                 Lane.HISTORY, partial(_asset_problem, symbol), partial(self._asset_checked, symbol)
             )
@@ -196,15 +206,17 @@ class AlpacaVenue:
 
 
 def _answer(ask: Callable[[], _T], access: AlpacaAccess) -> _T:
-    """The answer to a question of the start, asked again while the network fails."""
-    for pause in (*_PAUSES_S, None):
+    """The answer to a question of the start, asked again while there is hope."""
+    tries = 0
+    while True:
         try:
             return ask()
         except RestProblem as problem:
-            if pause is None or problem.kind not in (ProblemKind.UNREACHABLE, ProblemKind.UNCLEAR):
+            pauses = _PAUSES_S.get(problem.kind, ())
+            if tries >= len(pauses):
                 raise explained(problem, access) from None
-            time.sleep(pause)
-    raise AssertionError  # the last pause is None
+            time.sleep(pauses[tries])
+            tries += 1
 
 
 def _asset_problem(symbol: str, rest: AlpacaRest) -> str:
