@@ -14,21 +14,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.alpaca_server.market import MinuteBar, RandomWalk
+from tests.alpaca_config import PRICES, a_walk, settings
 from tests.alpaca_server.server import AlpacaServer
-from tests.alpaca_server.sessions import Hours
 
 Event = dict[str, Any]
 
 ROOT = Path(__file__).parents[1]
 KEY, SECRET = "PKTESTKEY0000000000", "test-secret-of-the-exchange"
-PRICES = {"AAAA": 100.0, "BBBB": 50.0, "CCCC": 20.0}
 _PATIENCE = 30.0
 
 
@@ -94,38 +91,16 @@ def start(tmp_path: Path) -> Iterator[Start]:
             *arguments: str, secret: str = SECRET, key: str = KEY, feed: str = "iex", paper: bool = True,
             before: Callable[[AlpacaServer], object] = lambda _: None, **exchange: Any,
         ) -> AlpacaRun:  # fmt: skip
-            server = stack.enter_context(AlpacaServer(PRICES, made_up=_a_walk(), **exchange))
+            server = stack.enter_context(AlpacaServer(PRICES, made_up=a_walk(), **exchange))
             before(server)
             config = tmp_path / "config.toml"
-            config.write_text(_settings(server, feed, paper), encoding="utf-8")
+            config.write_text(settings(server, feed=feed, paper=paper), encoding="utf-8")
             config.chmod(0o600)
             run = AlpacaRun(server, tmp_path, _child(tmp_path, key, secret, arguments))
             stack.callback(run.kill)
             return run
 
         yield begin
-
-
-def _a_walk() -> Callable[[str, date], list[MinuteBar]]:
-    return RandomWalk(1, dict(PRICES), Hours()).day
-
-
-def _settings(server: AlpacaServer, feed: str, paper: bool) -> str:
-    return f"""
-[alpaca]
-paper = {str(paper).lower()}
-feed = "{feed}"
-trading_url = "{server.trading_url}"
-data_url = "{server.data_url}"
-data_stream_url = "{server.data_stream_url}"
-trading_stream_url = "{server.trading_stream_url}"
-[[routes]]
-scanner = "static"
-symbols = ["AAAA", "BBBB", "CCCC"]
-strategy = "sma_cross"
-[routes.config]
-candle_interval_minutes = 1
-"""
 
 
 def _child(folder: Path, key: str, secret: str, arguments: tuple[str, ...]) -> subprocess.Popen[str]:

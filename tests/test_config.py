@@ -104,6 +104,7 @@ def test_the_defaults_are_the_documented_ones(file: Path) -> None:
         "theme": "midnight",
         "up_color_swap": False,
         "glyphs": "box",
+        "notify": "off",
         "keys": {},
     }
     assert settings.control.address == ("127.0.0.1", 0)
@@ -271,7 +272,7 @@ BAD_FILES = {
     "feed": ('[alpaca]\nfeed = "otc"', "alpaca.feed: must be 'iex' or 'sip'"),
     "number for text": ("[ui]\ntheme = 3", "ui.theme = 3: must be text in quotes"),
     "path for a name": ('[ui]\ntheme = "../x"', 'ui.theme = "../x": must be a name'),
-    "glyphs": ('[ui]\nglyphs = "emoji"', "must be 'box', 'block' or 'ascii'"),
+    "glyphs": ('[ui]\nglyphs = "emoji"', "must be 'box', 'block', 'braille' or 'ascii'"),
     "section as value": ("risk = 3", "line 1: risk = 3: must be a table"),
     "one route as table": ('[routes]\nsymbols = ["A"]', "line 1: routes: must be one or more tables headed"),
     "no routes": ("routes = []", "routes: must hold at least one route"),

@@ -78,7 +78,15 @@ ARROWS: Final[dict[str, tuple[str, ...]]] = {
     "listeners": VIEWER,
     "control": VIEWER,
     # The backtest screen knows what a backtest says and how to ask for one, not how it is done.
-    "tui": (*VIEWER, "config_text", "backtest.metrics", "backtest.result", "backtest.worker", "arguments", "options"),
+    "tui": (
+        *VIEWER,
+        "config_text",
+        "backtest.metrics",
+        "backtest.result",
+        "backtest.worker",
+        "arguments",
+        "options",
+    ),
     # The server of pages knows how an engine is reached; the process behind a page puts its parts together.
     "serve": (*VIEWER, "control", "options"),
     "serve.child": EVERYTHING,

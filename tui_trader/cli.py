@@ -133,8 +133,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 def _add_serve(serve: argparse.ArgumentParser) -> None:
     serve.description = (
         "Serves the screen as a web page, to whoever has the address that is printed. A page shows and "
-        "steers the engine running on the state folder, which goes on when the page is closed; when none runs, "
-        "each page runs a simulated engine of its own and says so."
+        "steers the engine running on the state folder, which goes on when the page is closed; when none "
+        "runs, each page runs a simulated engine of its own and says so."
     )
     serve.add_argument(
         "--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="default 127.0.0.1 and any free port"

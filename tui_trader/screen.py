@@ -18,6 +18,7 @@ from tui_trader.tui.settings import UiSettings
 from tui_trader.tui.terminal import NO_TERMINAL, is_terminal
 
 if TYPE_CHECKING:
+    from tui_trader.config import LoadedSettings
     from tui_trader.control.server import ControlServer
     from tui_trader.engine.handle import EngineHandle
     from tui_trader.wiring import Run
@@ -27,6 +28,7 @@ _FORCED_JOIN_S = 1.0
 _FORCED = 130
 _WELCOMED = "welcomed"
 _RECENT_BARS = "backtested-bars.json"
+_ALERTS = "price-alerts.json"
 _KEY_NAMES = ("APCA_API_KEY_ID", "TUI_TRADER_ALPACA__KEY_ID")
 
 
@@ -35,7 +37,9 @@ def run_screen(options: RunOptions) -> int:
     if not is_terminal():
         raise UsageError(NO_TERMINAL)
     session = _Session(options)
-    app = TraderApp(start_engine=session.start, settings=screen_settings(options))
+    app = TraderApp(
+        start_engine=session.start, settings=screen_settings(options), read_config=session.read_config
+    )
     try:
         app.run_ui()
     finally:
@@ -63,10 +67,12 @@ def screen_settings(options: RunOptions) -> UiSettings:
         config_file=config_file,
         glyphs=ui["glyphs"] if ui.get("glyphs") in GLYPH_NAMES else "box",
         swap_colours=ui.get("up_color_swap") is True,
+        keys={name: key for name, key in _table(ui, "keys").items() if isinstance(key, str)},
         first_run=_is_first_run(options, state_dir, document),
         exit_when_done=options.sessions is not None,
         backtest=backtest,
         recent_bars=state_dir / _RECENT_BARS,
+        alerts=state_dir / _ALERTS,
     )
 
 
@@ -88,6 +94,12 @@ class _Session:
         self._run = run
         run.host.start()
         return run.host
+
+    def read_config(self) -> LoadedSettings:
+        """The settings as they are written now. Raises ``UsageError``."""
+        from tui_trader.wiring import load
+
+        return load(self._options)
 
     @property
     def exit_code(self) -> int:

@@ -238,12 +238,11 @@ class UiSettings(Section):
     )
     notify: Literal["off", "osc9", "osc777"] = Field(
         default="off",
-        description="desktop notification of a price alert: osc9 for iTerm2, kitty, WezTerm; osc777 for "
-        "foot, Ghostty, rxvt",
+        description="desktop notification of price alerts; kitty: osc9, foot: osc777",
     )
     keys: Annotated[dict[str, str], BeforeValidator(_flat_keys)] = Field(
         default_factory=dict,
-        description='an action\'s keys: flatten = "F" or pause = ["p", "f9"]; the settings screen names all',
+        description='keys of actions, such as pause = ["p", "f9"]; the settings screen names all',
     )
 
 

@@ -70,6 +70,11 @@ class RestFaults:
         self._aims: list[_Aim] = []
         self.at_random: RandomFaults | None = None
 
+    @property
+    def pending(self) -> bool:
+        """Whether something was ordered that has not gone wrong yet."""
+        return any(aim.left for aim in self._aims)
+
     def clear(self) -> None:
         """No more faults, neither ordered nor random."""
         self._aims.clear()
@@ -174,6 +179,11 @@ class UpdateFaults:
     def __init__(self) -> None:
         self._aims: list[_UpdateAim] = []
         self.at_random: RandomFaults | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was ordered that has not gone wrong yet."""
+        return any(aim.left for aim in self._aims)
 
     def clear(self) -> None:
         self._aims.clear()

@@ -40,8 +40,16 @@ class OrderFaults:
         #: Asked when nothing was ordered; random faults sit here.
         self.at_random: Callable[[str], bool] = lambda _: False
 
+    def _all_aims(self) -> tuple[list[_Aim], ...]:
+        return self._short_fills, self._sticky_cancels, self._rejections, self._slow_replaces
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was ordered that has not gone wrong yet."""
+        return any(aim.left for aims in self._all_aims() for aim in aims)
+
     def clear(self) -> None:
-        for aims in (self._short_fills, self._sticky_cancels, self._rejections, self._slow_replaces):
+        for aims in self._all_aims():
             aims.clear()
 
     def fill_only(

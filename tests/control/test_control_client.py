@@ -287,6 +287,23 @@ def test_a_document_of_another_version_is_one_line_not_a_traceback(data: st.Data
             read(status)
 
 
+def test_a_summary_says_why_there_are_no_entries_and_what_is_not_ours() -> None:
+    engine = FakeEngine()
+    engine.change(hindrances=("the bar stream is not reached",), external_shares=(("AMD", 7),))
+    lines = summary(_status(engine)).splitlines()
+    assert "Entries    off: the bar stream is not reached" in lines
+    assert "External   AMD 7 shares, not ours" in lines
+
+
+def test_orders_of_others_are_not_what_remains_of_ours() -> None:
+    engine = FakeEngine()
+    engine.hold(position("AAPL"))
+    engine.change(orders=(order("AAPL", Role.STOP), order("AMD", Role.EXTERNAL)))
+    picture = Picture(_status(engine))
+    assert picture.only_protected()
+    assert picture.left("AMD") == []
+
+
 def test_a_summary_shows_what_matters_and_obeys_nothing() -> None:
     engine = FakeEngine()
     engine.hold(position("AAPL"))

@@ -274,3 +274,14 @@ def test_text_from_outside_stays_data_in_status_and_metrics(tmp_path: Path) -> N
     assert status.text.isascii()
     assert status.json["account"]["equity"] == "1000"
     assert 'venue="si\\"m\\n\\\\x"' in metrics
+
+
+def test_candles_of_a_stranger_are_404_and_of_a_silent_engine_503(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    with serving(engine, tmp_path, Limits(engine_answer_s=0.02)) as api:
+        answer = api.get("/v1/candles?symbol=AAPL")
+        assert (answer.status, answer.json) == (200, {"symbol": "AAPL", "candles": []})
+        assert api.get("/v1/candles?symbol=MSFT").status == 404
+        assert api.get("/v1/candles").status == 404
+        engine.silent = True
+        assert api.get("/v1/candles?symbol=MSFT").status == 503

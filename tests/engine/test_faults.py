@@ -547,7 +547,7 @@ def test_a_manual_sale_of_a_part_leaves_the_rest_protected(stage: Stage) -> None
     assert scene.stopped_shares() == 100
 
 
-def test_shares_bought_outside_are_external_and_left_alone(stage: Stage) -> None:
+def test_shares_bought_outside_are_external_and_left_alone_until_the_user_flattens(stage: Stage) -> None:
     scene = stage()
     scene.go_long()
     scene.to(4, 30)
@@ -560,8 +560,9 @@ def test_shares_bought_outside_are_external_and_left_alone(stage: Stage) -> None
     assert scene.stopped_shares() == 166
     scene.send(Flatten())
     scene.to(9)
-    assert scene.held == 50
+    assert scene.held == scene.position == 0
     assert not scene.working()
+    assert scene.agrees()
 
 
 def test_a_foreign_order_is_shown_and_left_alone(stage: Stage) -> None:

@@ -13,9 +13,8 @@ Stage = Callable[..., Scene]
 
 
 @pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(tmp_path: Path) -> Iterator[Stage]:
     """Makes scenes, started; at the end every invariant must have held."""
-    monkeypatch.setenv("NO_PROXY", "*")
     scenes: list[Scene] = []
 
     def make(**options: object) -> Scene:
@@ -27,7 +26,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     try:
         yield make
         for scene in scenes:
-            assert not scene.auditor.broken
+            assert not scene.auditor.broken, scene.auditor.broken[:3]
             if scene.naked_limit is not None:
                 assert scene.naked <= scene.naked_limit, "B: shares without a stop"
     finally:

@@ -6,11 +6,12 @@ sleeps: ``settle`` waits until all that was sent has arrived and all that follow
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 from pydantic import SecretStr
@@ -39,6 +40,7 @@ from tui_trader.strategies.base import Strategy
 from tui_trader.venues.alpaca.access import AlpacaAccess
 from tui_trader.venues.alpaca.account import check_account
 from tui_trader.venues.alpaca.broker_calendar import fetch_calendar
+from tui_trader.venues.alpaca.problems import RestProblem
 from tui_trader.venues.alpaca.venue import AlpacaVenue
 from tui_trader.venues.base import VenueMessage
 from tui_trader.venues.exchange.faults import role_of
@@ -47,6 +49,8 @@ A = "AAA"
 MORNING = datetime(2026, 11, 18, 15, 0, tzinfo=UTC)  # a Wednesday, 10:00 in New York
 MINUTE = timedelta(minutes=1)
 _TICK = timedelta(microseconds=1)
+_TRIES = 20
+_T = TypeVar("_T")
 #: As the program is wired for a real broker.
 POLICY = ExecutionPolicy(poll=timedelta(seconds=2), reconcile=timedelta(seconds=15))
 STALE_AFTER = timedelta(minutes=5)
@@ -110,8 +114,12 @@ class Scene:
         self._no_history = no_history
         self._max_daily_loss = max_daily_loss
         # Whether a peer is alive is another question, answered in tests/venues/alpaca/test_socket.py.
-        self._pings = patch("tui_trader.venues.alpaca.socket.PING_EVERY", None)
-        self._pings.start()
+        self._patches = [
+            patch("tui_trader.venues.alpaca.socket.PING_EVERY", None),
+            patch.dict(os.environ, NO_PROXY="*"),
+        ]
+        for one in self._patches:
+            one.start()
         self.server = AlpacaServer(
             dict.fromkeys(symbols, price), now=now, hours=hours, cash=cash, made_up=self._flat_day,
             rate_limit=None,
@@ -157,8 +165,8 @@ class Scene:
         self.lanes.before_each = self._same_time
         self.streams = Streams(self.server, self.clock)
         rest = self.lanes.rest
-        facts = check_account(rest.account(), access, live=False, typed=None)
-        calendar = fetch_calendar(rest, self.clock.now())
+        facts = check_account(_asked_for(rest.account), access, live=False, typed=None)
+        calendar = _asked_for(lambda: fetch_calendar(rest, self.clock.now()))
         self.venue = AlpacaVenue(
             access, facts, calendar, self.lanes, self._sink, self.clock,  # type: ignore[arg-type]
             jitter=lambda: 0.0, pause=lambda seconds: None,
@@ -192,7 +200,8 @@ class Scene:
             if self._alive:
                 self.kill()
         finally:
-            self._pings.stop()
+            for one in self._patches:
+                one.stop()
             self.server.__exit__(None, None, None)
 
     def kill(self) -> None:
@@ -463,6 +472,16 @@ class Scene:
 
     def agrees(self) -> bool:
         return not self.differences()
+
+
+def _asked_for(question: Callable[[], _T]) -> _T:
+    """The answer to a question of the start, which is asked again when it is lost."""
+    for _ in range(_TRIES):
+        try:
+            return question()
+        except RestProblem:
+            pass
+    return question()
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

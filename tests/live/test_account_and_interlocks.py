@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -177,18 +176,12 @@ def test_a_full_queue_of_order_news_halts_entries_until_everything_was_compared(
 ) -> None:
     scene.signal()
     monkeypatch.setattr(inbox_module, "_MAX_ORDER_NEWS", 3)
-    theirs = OrderReport(
-        ClientOrderId("theirs"),
-        BrokerOrderId("b"),
-        "ZZZ",
-        Side.SELL,
-        OrderType.LIMIT,
-        1,
-        0,
-        OrderState.CANCELED,
-    )
     for number in range(5):
-        scene.inbox.post(OrderUpdate(replace(theirs, client_order_id=ClientOrderId(f"theirs-{number}"))))
+        identity = ClientOrderId(f"theirs-{number}")
+        report = OrderReport(
+            identity, BrokerOrderId("b"), "ZZZ", Side.SELL, OrderType.LIMIT, 1, 0, OrderState.CANCELED
+        )
+        scene.inbox.post(OrderUpdate(report))
     assert scene.inbox.order_news_lost
     scene.lanes.way_back = scene.engine.config.policy.retry_delay
     scene.settle()

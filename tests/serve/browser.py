@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import pyte
 from websockets.sync.client import ClientConnection, connect
 
-from tests.tui.real_terminal import UNKNOWN
-
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+#: Sequences that the emulator would print: keyboard protocol, mode queries, colours of the palette.
+_UNKNOWN = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+
+
 class Browser:
     """One browser; ``Tab`` is a page in it."""
 
@@ -61,11 +68,14 @@ class Tab:
     """A page, the addresses it has asked for, what its console said, and what its terminal was sent."""
 
     def __init__(self, debugger: str, address: str) -> None:
-        self._connection: ClientConnection = connect(debugger, max_size=None, proxy=None)
+        self._end = ExitStack()
+        self._connection: ClientConnection = self._end.enter_context(
+            connect(debugger, max_size=None, proxy=None)
+        )
         self._number = 0
         self.asked: list[str] = []
         self.console: list[str] = []
-        self._screen = pyte.Screen(240, 100)
+        self._screen = pyte.Screen(1, 1)
         self._stream = pyte.ByteStream(self._screen)
         for domain in ("Network", "Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
@@ -89,8 +99,14 @@ class Tab:
                 self.asked.append(url)
             case "Network.webSocketCreated", {"url": url}:
                 self.asked.append(url)
+                size = parse_qs(urlsplit(url).query)
+                self._screen.resize(int(size["height"][0]), int(size["width"][0]))
+            case "Network.webSocketFrameSent", {"response": {"opcode": 1, "payloadData": data}}:
+                match json.loads(data):
+                    case ["resize", {"width": width, "height": height}]:
+                        self._screen.resize(height, width)
             case "Network.webSocketFrameReceived", {"response": {"opcode": 2, "payloadData": data}}:
-                self._stream.feed(UNKNOWN.sub(b"", base64.b64decode(data)))
+                self._stream.feed(_UNKNOWN.sub(b"", base64.b64decode(data)))
             case "Log.entryAdded", {"entry": {"level": "error" | "warning", "text": text}}:
                 self.console.append(text)
             case "Runtime.exceptionThrown", {"exceptionDetails": details}:
@@ -112,18 +128,31 @@ class Tab:
 
     def see(self, *words: str, seconds: float = 30.0) -> str:
         """Wait until all of ``words`` are on the terminal; its text."""
+        return self.wait_for(lambda text: all(word in text for word in words), seconds)
+
+    def wait_for(self, what: Callable[[str], object], seconds: float = 30.0) -> str:
+        """Wait until ``what`` is true of the terminal's text; the text."""
         deadline = time.monotonic() + seconds
         while True:
             self.run("0")  # takes in what has come meanwhile
             text = "\n".join(line.rstrip() for line in self._screen.display)
-            if all(word in text for word in words):
+            if what(text):
                 return text
-            assert time.monotonic() < deadline, f"not seen: {words}; {self.console}\n{text.rstrip()}"
+            assert time.monotonic() < deadline, f"not seen; {self.console}\n{text.rstrip()}"
             time.sleep(0.05)
 
     def type(self, text: str) -> None:
         for character in text:
             self.call("Input.dispatchKeyEvent", type="char", text=character)
+
+    def press(self, key: str) -> None:
+        code = {"Escape": 27}[key]
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def clear(self) -> None:
+        """Forget what the terminal was sent so far."""
+        self._screen.reset()
 
     def resize(self, width: int, height: int) -> None:
         """Pixels."""
@@ -140,4 +169,4 @@ class Tab:
 
     def close(self) -> None:
         self.call("Page.close")
-        self._connection.close()
+        self._end.close()

@@ -72,6 +72,7 @@ class EventBus:
         self._sinks: tuple[tuple[str, Sink], ...] = ()
         self._market_sinks: tuple[tuple[str, Sink], ...] = ()
         self._subscriptions: tuple[QueueSubscription, ...] = ()
+        self._held: list[tuple[Published, tuple[QueueSubscription, ...]]] | None = None
         self._changing = threading.Lock()
         self._audiences: dict[type[Event], _Audience] = {}
         self.sink_failures: dict[str, int] = {}
@@ -124,6 +125,22 @@ class EventBus:
         """An event happened that nobody listens to: it has its number all the same."""
         self._seq += 1
 
+    def hold(self) -> None:
+        """Keep what follows from the subscriptions until ``release``; sinks hear it at once all the same.
+
+        Their readers are other threads, and one that wakes up over the first of many events takes the
+        processor away from what the others are about.
+        """
+        if self._held is None:
+            self._held = []
+
+    def release(self) -> None:
+        """Hand out what was held, and hold no longer."""
+        held, self._held = self._held, None
+        for published, queues in held or ():
+            for queue in queues:
+                queue.put(published)
+
     def emit(self, event: Event) -> None:
         self._seq += 1
         published = Published(self._seq, self._clock.now(), event)
@@ -134,8 +151,11 @@ class EventBus:
                 sink(published)
             except Exception as error:  # noqa: BLE001 - no listener may stop the engine
                 failures.append((name, error))
-        for queue in queues:
-            queue.put(published)
+        if self._held is None:
+            for queue in queues:
+                queue.put(published)
+        elif queues:
+            self._held.append((published, queues))
         # Only now, so that everybody hears this event before the one about the failure.
         for name, _ in failures:
             self._drop_sink(name)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from tui_trader.core.events import ErrorOccurred
-from tui_trader.engine.bus import Publisher
+from tui_trader.core.events import EngineState, ErrorOccurred
+from tui_trader.engine.bus import EventBus
 from tui_trader.engine.clock import SystemClock
 from tui_trader.engine.driver import Driver
 from tui_trader.engine.inbox import Inbox
@@ -22,6 +24,9 @@ _ALARM_EVERY: Final = 60.0
 #: Seconds between the machine's clock and ours beyond which entries are off.
 CLOCK_TOLERANCE: Final = 2.0
 _LOOK_EVERY: Final = 5.0
+#: Seconds after which a thread that computes makes room for one that waits to. Python's own 5 ms are as long
+#: as everything else between a bar and its order, and a request changes hands several times on its way.
+_TURN: Final = 0.0005
 _CONDITION: Final = "clock"
 
 
@@ -37,7 +42,7 @@ class LiveDriver(Driver):
         engine: TradingEngine,
         inbox: Inbox,
         clock: SystemClock,
-        bus: Publisher,
+        bus: EventBus,
         ready: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(engine, inbox)
@@ -47,6 +52,7 @@ class LiveDriver(Driver):
         self._worst = 0.0  # seconds that anything had to wait since the last heartbeat
         self._alarmed = -_ALARM_EVERY
         self._looked = -_LOOK_EVERY
+        self._settled = False  # whether what stays in memory for good is there
         engine.load = self._load
 
     @property
@@ -59,6 +65,8 @@ class LiveDriver(Driver):
     async def run(self) -> None:
         """Until the engine has stopped."""
         self._listen()
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(_TURN)
         try:
             await self._ready()
             self.start()
@@ -66,18 +74,26 @@ class LiveDriver(Driver):
                 self._moment()
                 await self._wait()
         finally:
+            sys.setswitchinterval(usual)
             self._inbox.wake = None
 
     def _moment(self) -> None:
         """Everything that has come, and every alarm that is due."""
         begun = time.monotonic()
-        self.drain()
-        while self._engine.run_next_timer():
+        self._bus.hold()
+        try:
             self.drain()
-        self.settle()
-        self.after_instant()
+            while self._engine.run_next_timer():
+                self.drain()
+            self.settle()
+            self.after_instant()
+        finally:
+            self._bus.release()
         now = time.monotonic()
         self._note_lag(now - begun, now)
+        if not self._settled and self._engine.state is EngineState.RUNNING:
+            self._settled = True
+            _spare_the_collector()
         if now - self._looked >= _LOOK_EVERY:
             self._looked = now
             self._look_at_clock()
@@ -118,3 +134,12 @@ class LiveDriver(Driver):
         if abs(drift) > CLOCK_TOLERANCE:
             problem = f"the machine's clock has moved by {drift:+.0f} s"
         self._inbox.post(VenueCondition(_CONDITION, problem))
+
+
+def _spare_the_collector() -> None:
+    """Libraries, history and charts are here to stay: no collection looks at them again.
+
+    One that did would hold up all threads for some 50 ms, whenever it came.
+    """
+    gc.collect()
+    gc.freeze()

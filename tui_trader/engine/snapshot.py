@@ -81,15 +81,14 @@ def _hindrances(engine: TradingEngine) -> tuple[str, ...]:
     """What stands in the way of entries while the engine runs, apart from the breaker."""
     if engine.state is not EngineState.RUNNING:
         return ()
+    cold = {desk.warm_error for desk in engine.desks.values()}
     found = [
+        *(cold if len(cold) == 1 and "" not in cold else ()),  # one cause for all of them
         *engine.watch.problems,
         *(_absence(s) for s in engine.streams.values() if s.state != "connected"),
     ]
     if not engine.gateway.journal_ok:
         found.append("the journal cannot be written")
-    cold = {desk.warm_error for desk in engine.desks.values()}
-    if len(cold) == 1 and "" not in cold:
-        found += cold
     return tuple(found)
 
 

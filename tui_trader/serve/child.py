@@ -43,7 +43,7 @@ class ViewedEngine(RemoteEngine):
 class ViewerApp(TraderApp):
     """The screen of an engine that goes on without it."""
 
-    CSS_PATH = Path(app_module.__file__).with_name(str(TraderApp.CSS_PATH))
+    CSS_PATH = str(Path(app_module.__file__).with_name(TraderApp.CSS_PATH))
 
     async def action_quit(self) -> None:
         self.leaving = True

@@ -32,8 +32,10 @@ class Door:
         self.room = f"/{secrets.token_urlsafe(12)}/"
 
     def address(self, host: str, port: int) -> str:
-        """The address to open, token and all."""
+        """The address to open, token and all; who listens everywhere is found by the machine's name."""
         shown = f"[{host}]" if ":" in host else host
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - not listened on here
+            shown = socket.gethostname()
         return f"http://{shown}:{port}/?token={self._token}"
 
     @property

@@ -171,7 +171,7 @@ def _progress(line: SymbolLine, room: int) -> str:
     counted = f"{line.candles}/{line.required}"
     share = f"{min(99, line.candles * 100 // line.required)}%"
     word = line.state.value
-    texts = (f"{word} {counted}", f"{word} {share}", counted, f"{word[:4]} {share}", share)
+    texts = (f"{word} {counted}", counted, f"{word} {share}", f"{word[:4]} {share}", share)
     return next((text for text in texts if len(text) <= room), share)
 
 

@@ -54,7 +54,7 @@ def risk(picture: Picture, width: int, glyphs: GlyphSet) -> Content:
         _gauge("exposure", exposure, f"{exposure * 100:.0f}% of equity", cells, glyphs),
         _fact(
             "open risk",
-            f"${dollars(account.open_risk)}  {open_risk:.1f}%  (a trade: ${dollars(account.risk_unit)})",
+            f"${dollars(account.open_risk)} {open_risk:.1f}%, ${dollars(account.risk_unit)} a trade",
             "",
         ),
         _fact("positions", _places(picture), ""),

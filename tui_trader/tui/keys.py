@@ -67,7 +67,6 @@ _SHOWN: Final = {"escape": "Esc", "enter": "Enter"}
 
 #: What a person set: binding id → keys, separated by commas; nothing between them means no key.
 Keymap = Mapping[str, str]
-NO_KEYMAP: Final[Keymap] = MappingProxyType({})
 
 
 def key_list(text: str) -> Sequence[str]:
@@ -100,4 +99,4 @@ def key_names(keymap: Keymap) -> Mapping[str, str]:
     return {name: display(changed.get(name, key).split(",")[0]) for name, key in keys.items()}
 
 
-DEFAULT_NAMES: Final = MappingProxyType(key_names(NO_KEYMAP))
+DEFAULT_NAMES: Final = MappingProxyType(key_names({}))

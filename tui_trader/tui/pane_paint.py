@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 
 from tui_trader.core.events import EngineState
@@ -42,6 +43,7 @@ class PanePainter:
         self._symbol = ""
         self._interval: tuple[object, ...] = (0,)  # what the chart's candles were made of
         self._room = 0  # for a signal's word
+        self._extents: tuple[Size, ...] = ()  # of the panes of facts
 
     def use_glyphs(self, glyphs: GlyphSet) -> None:
         """Draw with another set of characters from now on."""
@@ -53,7 +55,7 @@ class PanePainter:
 
     def paint(self, link: EngineLink, palette: Palette) -> None:
         """Bring every pane that changed up to date."""
-        model = link.model
+        model, panes = link.model, self._panes
         dirty = model.take_dirty()
         symbols = model.take_dirty_symbols()
         if not self._watch_rows:
@@ -66,6 +68,10 @@ class PanePainter:
             self._paint_orders(model, palette)
         self._paint_log(model)
         self._paint_chart(link, dirty, symbols)
+        extents = tuple(pane.content_size for pane in (panes.routes, panes.risk, panes.equity))
+        if extents != self._extents:
+            self._extents = extents
+            dirty |= {Part.ROUTES, Part.RISK, Part.EQUITY}
         if Part.ROUTES in dirty:
             self._panes.routes.show(
                 facts.routes(
@@ -215,6 +221,8 @@ def no_positions(model: ViewModel) -> str:
         case EngineState.RUNNING:
             if picture.breaker.tripped:
                 return "no positions: the breaker forbids entries until the next session"
+            if picture.hindrances:
+                return f"no positions: entries are off, {watched}"
             session = picture.session
             if session is not None and model.now >= session.no_entries_from:
                 return "no positions: too near the close for entries"

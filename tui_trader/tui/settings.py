@@ -9,7 +9,6 @@ from typing import Final, Literal
 
 from tui_trader.options import BacktestOptions
 from tui_trader.tui.glyphs import GlyphName
-from tui_trader.tui.keys import NO_KEYMAP
 
 _NO_BARS: Final = BacktestOptions(())
 
@@ -30,7 +29,7 @@ class UiSettings:
     config_file: Path | None = None  # named on the welcome card
     glyphs: GlyphName = "box"
     swap_colours: bool = False
-    keys: Mapping[str, str] = field(default_factory=lambda: NO_KEYMAP)
+    keys: Mapping[str, str] = field(default_factory=dict)
     notify: Notify = "off"
     first_run: bool = False
     exit_when_done: bool = False

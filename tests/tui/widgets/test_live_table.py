@@ -369,3 +369,76 @@ async def test_columns_end_before_the_scrollbar() -> None:
         await pilot.pause()
         assert app.table.show_vertical_scrollbar
         assert app.lines()[0].startswith(" SYM      LAST SIGNAL    AGE")
+
+
+async def test_a_dim_row_keeps_the_colours_of_its_vivid_cells() -> None:
+    red = Text("halted", "red")
+    app = TableApp([Row("F", ("F", Text("10.02", "red"), red, "5m"), (), dim=True, vivid=(2,))])
+    async with app.run_test(size=(32, 5)):
+        colours = {segment.text.strip(): segment.style for segment in app.table.render_line(1)}
+        halted, price = colours["halted"], colours["10.02"]
+        assert halted is not None and halted.color is not None and halted.color.name == "red"
+        assert price is not None and price.color is not None and price.color.name != "red"
+
+
+class NewestApp(OneWidget):
+    """A table of what comes newest first, and something else to focus."""
+
+    def __init__(self) -> None:
+        self.table = LiveTable(COLUMNS, newest_first=True, id="table")
+        super().__init__(self.table)
+        self.table.update_rows([MSFT, AAPL])
+
+
+async def test_newest_first_the_selection_follows_the_newest_until_somebody_selects() -> None:
+    app = NewestApp()
+    async with app.run_test(size=(32, 6)) as pilot:
+        app.set_focus(None)
+        await pilot.pause()
+        app.table.update_rows([NVDA, MSFT, AAPL])
+        assert app.table.selected_key == "NVDA"
+        app.table.select("MSFT")
+        app.table.update_rows([row("AMD", 1), NVDA, MSFT, AAPL])
+        assert app.table.selected_key == "MSFT"
+        app.table.action_first()
+        app.table.update_rows([row("F", 1), row("AMD", 1), NVDA, MSFT, AAPL])
+        assert app.table.selected_key == "F"
+
+
+async def test_newest_first_nothing_slips_under_the_cursor_of_who_has_the_focus() -> None:
+    app = NewestApp()
+    async with app.run_test(size=(32, 6)):
+        app.table.update_rows([NVDA, MSFT, AAPL])
+        assert app.table.selected_key == "MSFT"
+
+
+async def test_newest_first_a_sorted_table_keeps_its_selection() -> None:
+    app = NewestApp()
+    async with app.run_test(size=(32, 6)) as pilot:
+        app.set_focus(None)
+        await pilot.pause()
+        app.table.sort_by("sym")
+        app.table.select("AAPL")
+        app.table.update_rows([row("A", 1), MSFT, AAPL])
+        assert app.table.selected_key == "AAPL"
+
+
+async def test_a_row_selected_among_rows_that_have_just_come_is_scrolled_to() -> None:
+    app = TableApp([AAPL])
+    async with app.run_test(size=(32, 6)) as pilot:
+        app.table.update_rows([row(f"S{number:03}", number) for number in range(100)])
+        app.table.select("S080")
+        await pilot.pause()
+        await pilot.pause()
+        assert any("▶S080" in line for line in app.lines())
+
+
+async def test_a_thousand_rows_that_all_change_cost_little() -> None:
+    app = TableApp([row(f"S{number:03}", number) for number in range(1_000)])
+    async with app.run_test(size=(32, 30)) as pilot:
+        await pilot.press("s", "s")  # by price, the highest first
+        watch = Watch(app.table)
+        app.table.update_rows([row(f"S{number:03}", number + 0.5) for number in range(1_000)])
+        await pilot.pause()
+        assert app.table.selected_key == "S000"
+        assert len(watch.rendered) <= 29  # what is in sight, once

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _PADDING: Final = 0.06
 _FLAT_SHARE: Final = 0.002
 _LEAST_PLOT: Final = 12
-_LABEL_ROOM: Final = 12
+_LABEL_GAP: Final = 2
+_TIME_GAP: Final = 7  # between times of day, of which every column has another
 _DAY_S: Final = 86_400
 _YEARLY_FROM_DAYS: Final = 300
 #: Beyond this arithmetic on money could overflow; NaN is not drawable either.
@@ -182,11 +183,14 @@ def _dates(columns: Sequence[Column], picture: EquityPicture, width: int) -> Lin
     tones: list[Tone] = ["axis"] * width
     days = (columns[-1].time - columns[0].time) / _DAY_S
     shown = ""
-    for start in range(0, width, _LABEL_ROOM):
-        text = _date(columns[start].time, days)
-        if text != shown and start + len(text) <= width:
+    free = 0
+    # Each where its day or month begins, as many as stand apart.
+    for start, column in enumerate(columns[:width]):
+        text = _date(column.time, days)
+        changed, shown = text != shown, text
+        if changed and free <= start <= width - len(text):
             cells[start : start + len(text)] = text
-            shown = text
+            free = start + len(text) + (_LABEL_GAP if days >= 1 else _TIME_GAP)
     marked = _marked(columns, picture.mark)
     if marked is not None and cells[marked] == " ":
         cells[marked], tones[marked] = picture.glyphs.up, "last"

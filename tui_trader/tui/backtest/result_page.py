@@ -91,20 +91,22 @@ class ResultPage(Container):
         self._outcome: Outcome | None = None
         self._palette: Palette | None = None
         self._rows: list[Row] = []
+        self._wanted: int | None = None  # the trade to select once the rows are there
         self.symbol: str | None = None  # whose trades alone are listed
 
     def compose(self) -> ComposeResult:
         yield from self.numbered
 
-    def show(self, outcome: Outcome, palette: Palette) -> None:
-        """Show a result, or the same one in other colours."""
+    def show(self, outcome: Outcome, palette: Palette, selected: int | None = None) -> None:
+        """Show a result, or the same one in other colours; ``selected`` is a trade's place among all."""
         if outcome is self._outcome and palette is self._palette:
             return
+        self._wanted = self.selected_trade if outcome is self._outcome else selected
         if outcome is not self._outcome:
             self.symbol = None
         self._outcome, self._palette = outcome, palette
         summary = outcome.summary
-        self.equity.border_title = Content(f"1 Equity  {clean(headline(summary))}")
+        self._entitle_equity()
         self.equity.show(summary.curve)
         self.symbols.set_empty("no symbol")
         self.symbols.update_rows(symbol_rows(summary.metrics.by_symbol, palette))
@@ -113,6 +115,14 @@ class ResultPage(Container):
         self._rows = []
         self.figures.put(figures(summary))
         self._make_rows(outcome, palette)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.call_after_refresh(self._entitle_equity)
+
+    def _entitle_equity(self) -> None:
+        if self._outcome is not None:
+            room = self.equity.outer_size.width - len("╭─ 1 Equity   ─╮")
+            self.equity.border_title = Content(f"1 Equity  {clean(headline(self._outcome.summary, room))}")
 
     def _make_rows(self, outcome: Outcome, palette: Palette) -> None:
         """Rows for the trades, a portion at a time: keys are answered in between."""
@@ -128,6 +138,9 @@ class ResultPage(Container):
             self.call_later(self._make_rows, outcome, palette)
         else:
             self._list()
+            if self._wanted is not None:
+                self.trades.select(str(self._wanted))
+                self._wanted = None
 
     def only(self, symbol: str | None) -> None:
         """List the trades of one symbol, or of all."""

@@ -102,6 +102,7 @@ class Study:
         self.running: Running | None = None
         self.outcome: Outcome | None = None
         self.trade: int | None = None  # the place, among all trades, of the one that is looked at
+        self.selected: int | None = None  # the one that is selected in the table
         self.chart: said.TradeChart | None = None
         self.chart_problem = ""
         self.clock = clock
@@ -184,7 +185,7 @@ class Study:
             return
         self._runs += 1
         self.problem = self.note = self.chart_problem = ""
-        self.outcome = self.trade = self.chart = None
+        self.outcome = self.trade = self.selected = self.chart = None
         self.running = Running(self._runs, options, self.clock())
         self.page = Page.RUNNING
         self._ask(said.Run(self._runs, options))
@@ -259,7 +260,8 @@ class Study:
                         self._check()
             case said.Checked(number, problem):
                 if number == self._checks and self.running is None:
-                    self.problem = problem
+                    # Nobody typed the command line's word for it.
+                    self.problem = problem.removeprefix("--set").lstrip(": ")
             case said.TradeChart():
                 if answer.trade == self.trade:
                     self.chart = answer

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tui_trader.tui.glyphs import GlyphSet
 
 _CELL: Final = 22
+_GAP: Final = 2
 _MOST_FILES: Final = 5
 _LIMITS: Final = ("risk.", "session.")
 
@@ -58,7 +59,7 @@ def figures(summary: RunSummary) -> list[Figure]:
         Figure("Worst", NOTHING if found.worst_trade is None else signed(found.worst_trade)),
         Figure("Avg MAE", NOTHING if found.avg_mae is None else signed(found.avg_mae)),
         Figure("Avg MFE", NOTHING if found.avg_mfe is None else signed(found.avg_mfe)),
-        Figure("Fall lasted", f"{found.max_drawdown_length:.1f} days" if found.max_drawdown else NOTHING),
+        Figure("Fall lasted", _days(found.max_drawdown_length) if found.max_drawdown else NOTHING),
         Figure("Signals", f"{summary.signals:,}"),
     ]  # fmt: skip
 
@@ -66,11 +67,11 @@ def figures(summary: RunSummary) -> list[Figure]:
 def figure_lines(shown: Sequence[Figure], width: int, height: int) -> Content:
     """As many figures as fit, in columns, the most telling in the first one."""
     height = max(1, height)
-    columns = max(1, min(width // _CELL, -(-len(shown) // height)))
-    cell = max(8, (width - 2 * (columns - 1)) // columns)
+    columns = max(1, min((width + _GAP) // (_CELL + _GAP), -(-len(shown) // height)))
+    cell = max(8, (width - _GAP * (columns - 1)) // columns)
     split = [shown[start : start + height] for start in range(0, columns * height, height)]
     lines = [
-        Content("  ").join([_figure(figure, cell) if figure else Content(" " * cell) for figure in row])
+        Content(" " * _GAP).join([_figure(figure, cell) if figure else Content(" " * cell) for figure in row])
         for row in zip_longest(*split)
     ]
     return Content("\n").join(lines)
@@ -94,6 +95,10 @@ def _ratio(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.2f}"
 
 
+def _days(value: float) -> str:
+    return f"{value:.1f} days" if value < 10 else f"{value:,.0f} days"
+
+
 def _minutes(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.0f}m" if value < 600 else f"{value / 60:.0f}h"
 
@@ -101,12 +106,18 @@ def _minutes(value: float | None) -> str:
 # ---- what a run is -----------------------------------------------------------------------------------
 
 
-def headline(summary: RunSummary) -> str:
-    """Strategy, symbols and days."""
+def headline(summary: RunSummary, width: int) -> str:
+    """Strategy, symbols and days, as much of them as fits."""
     first, last = (time.astimezone(NEW_YORK).date() for time in (summary.start, summary.end))
     days = f"{first}" if first == last else f"{first} to {last}"
+    short = f"{first} to {last:%m-%d}" if first.year == last.year and first != last else days
     names = ",".join(summary.symbols[:4]) + ("…" if len(summary.symbols) > 4 else "")
-    return f"{summary.strategy}  {names}  {days}"
+    few = f"{len(summary.symbols)} symbols"
+    lines = (
+        f"{summary.strategy}  {names}  {days}", f"{summary.strategy}  {names}  {short}",
+        f"{summary.strategy}  {few}  {short}", f"{summary.strategy}  {short}", short,
+    )  # fmt: skip
+    return next((line for line in lines if len(line) <= width), short)
 
 
 def progress_lines(running: Running, now: float, glyphs: GlyphSet, width: int) -> Content:

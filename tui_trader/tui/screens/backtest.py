@@ -137,7 +137,7 @@ class BacktestScreen(SteeringScreen):
             case Page.FORM:
                 self.form.show(study, self._palette)
             case Page.RESULT if study.outcome is not None:
-                self.result.show(study.outcome, self._palette)
+                self.result.show(study.outcome, self._palette, study.selected)
             case Page.TRADE:
                 self.trade.show(study)
         self._turn_to(study.page)
@@ -309,7 +309,8 @@ class BacktestScreen(SteeringScreen):
         if event.table is self.form.table:
             self.form.explain(self.study)
         elif event.table is self.result.trades and self.study.outcome is not None:
-            trade = self.study.outcome.trades[int(event.key)]
+            self.study.selected = int(event.key)
+            trade = self.study.outcome.trades[self.study.selected]
             self.result.equity.point_at(int(trade.entry_time.timestamp()))
 
     def on_form_table_stepped(self, event: FormTable.Stepped) -> None:

@@ -112,14 +112,14 @@ class FlattenScreen(ModalScreen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """Whoever types the word types it into its field, although the focus is on the safe choice."""
-        begins = event.key.upper() == WORD[0]
-        if not (begins and self._typed) or self._sent:
+        if not self._typed or self._sent:
             return
         word = self.query_one(Input)
-        if self.focused is not word:
+        # Letters that the field itself takes never come here; those typed before it had the focus do.
+        if WORD.startswith(word.value + event.key):
             event.stop()
             event.prevent_default()
-            word.focus()
+            self.set_focus(word)
             word.insert_text_at_cursor(event.key)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

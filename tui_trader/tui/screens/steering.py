@@ -15,7 +15,7 @@ from tui_trader.tui.keys_line import KeysLine, keys_line
 from tui_trader.tui.palette import make_palette
 from tui_trader.tui.panes import TextLine
 from tui_trader.tui.settings import UiSettings
-from tui_trader.tui.widgets.plain_text import clean
+from tui_trader.tui.widgets.plain_text import clean, fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _SPEEDS: tuple[float | None, ...] = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, None)
 _LEAST_WIDTH, _LEAST_HEIGHT = 40, 12
+_MOST_SAID = 36  # cells of what was copied that a notice shows
 
 
 class SteeringScreen(Screen[None]):
@@ -217,8 +218,9 @@ class SteeringScreen(Screen[None]):
             return
         row = next((row for row in table.rows if row.key == table.selected_key), None)
         if row is not None:
-            self.app.copy_to_clipboard(copied(row))
-            self._say(f"copied the row of {row.key}")
+            text = copied(row)
+            self.app.copy_to_clipboard(text)
+            self._say(f"copied: {fit(' '.join(text.split()), _MOST_SAID, self.glyphs.ellipsis)}")
 
     def _say(self, text: str) -> None:
         self.notify(clean(text), markup=False, timeout=4)

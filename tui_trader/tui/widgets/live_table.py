@@ -278,16 +278,19 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         if (key := self.selected_key) is not None and key != before:
             self.post_message(self.Selected(self, key))
 
-    def _show_cursor(self) -> None:
+    def _show_cursor(self, again: bool = True) -> None:
         """Scroll the selected row into view. Not for new data, which must not move the view."""
         if not self.size:
             return
         page = max(1, self.size.height - _HEADER_LINES)
         first, cursor = self._first_index, self._model.cursor
-        if cursor < first:
-            self.scroll_to(y=cursor, animate=False)
-        elif cursor >= first + page:
-            self.scroll_to(y=cursor - page + 1, animate=False)
+        top = max(cursor - page + 1, min(first, cursor))
+        if top == first:
+            return
+        self.scroll_to(y=top, animate=False)
+        if again and self._first_index != top:
+            # Rows that have just come are not there yet to be scrolled to.
+            self.call_after_refresh(self._show_cursor, False)
 
     # ---- painting --------------------------------------------------------------------------------------
 

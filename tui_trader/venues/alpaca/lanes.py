@@ -25,7 +25,11 @@ _T = TypeVar("_T")
 
 log = logging.getLogger("tui_trader.alpaca")
 
+#: Orders that can be on their way at once.
+ORDER_LINES: Final = 4
 _FAILURES_THAT_COUNT: Final = 2
+#: Python lets a thread that waits for the interpreter have it when another sleeps, however short.
+_STEP_BACK_S: Final = 0.00005
 
 RestState = Literal["connected", "reconnecting", "disconnected"]
 Heard = Callable[[ProblemKind | None], None]
@@ -44,16 +48,18 @@ class _Rule:
     """One lane's measures.
 
     ``stale_after_s``: the engine has given up what waited so long, so it must not be sent any more.
-    ``hung_after_s``: longer than connecting and reading may take.
+    ``hung_after_s``: longer than connecting and reading may take. ``at_once``: whoever adds a task steps
+    back for a moment, so that the thread that is to do it is the next to run.
     """
 
     threads: int
     stale_after_s: float = math.inf
     hung_after_s: float = math.inf
+    at_once: bool = False
 
 
 _RULES: Final = {
-    Lane.ORDERS: _Rule(4, 4.0, 20.0),
+    Lane.ORDERS: _Rule(ORDER_LINES, 4.0, 20.0, at_once=True),
     Lane.QUERIES: _Rule(2, 4.0, 20.0),
     Lane.HISTORY: _Rule(2),
 }
@@ -144,6 +150,8 @@ class _Crew:
                 self._change.notify()
             elif self._has_room():
                 self._start()
+        if self._rule.at_once:
+            time.sleep(_STEP_BACK_S)
 
     def close(self) -> None:
         with self._change:

@@ -20,7 +20,7 @@ from tui_trader.venues.alpaca.broker_calendar import BrokerClock, fetch_calendar
 from tui_trader.venues.alpaca.budget import RequestBudget
 from tui_trader.venues.alpaca.data_stream import BarStream
 from tui_trader.venues.alpaca.history import AlpacaHistory
-from tui_trader.venues.alpaca.lanes import Lane, RestLanes
+from tui_trader.venues.alpaca.lanes import ORDER_LINES, Lane, RestLanes
 from tui_trader.venues.alpaca.problems import ProblemKind, RestProblem
 from tui_trader.venues.alpaca.rest import AlpacaRest
 from tui_trader.venues.alpaca.trade_stream import TradeUpdateStream
@@ -37,10 +37,11 @@ _PAUSES_S: Final[Mapping[ProblemKind, tuple[float, ...]]] = {
     ProblemKind.UNCLEAR: (1.0, 3.0),
     ProblemKind.RATE_LIMITED: (2.0, 4.0, 8.0, 16.0, 30.0),
 }
-#: Symbols that are checked at once, and the seconds between the others: warm-up needs the requests more.
-_ASSETS_AT_ONCE: Final = 30
+#: Symbols that are checked at once, and the seconds between the others: starting needs the requests more.
+_ASSETS_AT_ONCE: Final = 10
 _ASSET_EVERY_S: Final = 1.0
-_CLOCK_EVERY_S: Final = 60.0
+#: Lines take turns, so each is used once a minute.
+_CLOCK_EVERY_S: Final = 60.0 / ORDER_LINES
 _SKEW_LIMIT: Final = timedelta(seconds=2)
 #: Around the bells, the calendar and the broker's clock may differ by what the question takes.
 _BELL_MARGIN: Final = timedelta(seconds=30)
@@ -148,10 +149,18 @@ class AlpacaVenue:
         await self._updates.run()
 
     async def keep_time(self) -> None:
-        """Compare clocks with the broker once a minute."""
+        """Compare clocks with the broker, on the lines that carry orders: none is cold when an order comes.
+
+        The first order would otherwise wait for alpaca-py to be imported and for a connection.
+        """
+        for _ in range(ORDER_LINES):
+            self._ask_time()
         while True:
             await asyncio.sleep(_CLOCK_EVERY_S)
-            self._lanes.run(Lane.QUERIES, lambda rest: read_clock(rest, self._clock.now), self._told_time)
+            self._ask_time()
+
+    def _ask_time(self) -> None:
+        self._lanes.run(Lane.ORDERS, lambda rest: read_clock(rest, self._clock.now), self._told_time)
 
     async def check_assets(self, symbols: Sequence[str]) -> None:
         """Ask once whether the symbols may be traded; those that may not be are halted for us."""
