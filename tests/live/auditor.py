@@ -118,7 +118,7 @@ class Auditor:
         scene = self._scene
         if scene.flattened:
             return
-        theirs = {o["id"] for o in scene.server.orders() if not is_ours(o["client_order_id"])}
+        theirs = {o["id"] for o in scene.server.orders() if not is_ours(str(o["client_order_id"]))}
         for request in scene.requests_since_look():
             if request.method in ("DELETE", "PATCH") and request.path.rpartition("/")[2] in theirs:
                 self.broken.append(f"G: {request.method} of somebody else's order")

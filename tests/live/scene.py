@@ -25,13 +25,14 @@ from tests.live.lanes import NO_TIME, InlineLanes, KilledError
 from tests.live.streams import Streams
 from tui_trader.core.breaker import BreakerLimits
 from tui_trader.core.events import EngineState, ErrorOccurred, Event, Published, SymbolStateChanged
+from tui_trader.core.ids import is_ours
 from tui_trader.core.orders import Order, Role
 from tui_trader.core.risk import RiskLimits
 from tui_trader.engine.book import ExecutionPolicy
 from tui_trader.engine.bus import EventBus
 from tui_trader.engine.clock import VirtualClock
 from tui_trader.engine.driver import Driver
-from tui_trader.engine.handle import Command
+from tui_trader.engine.handle import Command, Flatten
 from tui_trader.engine.inbox import Inbox
 from tui_trader.engine.sessions import SessionRules
 from tui_trader.engine.trading_engine import EngineConfig, TradingEngine
@@ -114,7 +115,7 @@ class Scene:
         self._no_history = no_history
         self._max_daily_loss = max_daily_loss
         # Whether a peer is alive is another question, answered in tests/venues/alpaca/test_socket.py.
-        self._patches = [
+        self._patches: list[Any] = [
             patch("tui_trader.venues.alpaca.socket.PING_EVERY", None),
             patch.dict(os.environ, NO_PROXY="*"),
         ]
@@ -128,7 +129,7 @@ class Scene:
         self.events: list[Published] = []
         self.traded: set[str] = set()
         self.silent: set[str] = set()
-        self.flattened = False
+        self.flattened = False  # so that what others have may be touched
         self._looked = 0
         self.auditor = Auditor(self)
         #: What the end asserts of shares without a stop, in seconds; None: nothing.
@@ -351,6 +352,7 @@ class Scene:
             self.next_bar()
 
     def send(self, command: Command) -> None:
+        self.flattened = self.flattened or isinstance(command, Flatten)
         self.inbox.command(command)
         self.settle()
 
@@ -396,8 +398,8 @@ class Scene:
         return [
             order
             for order in self.server.working(symbol)
-            if role_of(order["client_order_id"]) is not Role.EXTERNAL
-            and role in (None, role_of(order["client_order_id"]))
+            if is_ours(str(order["client_order_id"]))
+            and role in (None, role_of(str(order["client_order_id"])))
         ]
 
     def sent(self, role: Role, symbol: str = A) -> list[dict[str, Any]]:
@@ -405,7 +407,7 @@ class Scene:
         return [
             order
             for order in self.server.orders()
-            if order["symbol"] == symbol and role_of(order["client_order_id"]) is role
+            if order["symbol"] == symbol and role_of(str(order["client_order_id"])) is role
         ]
 
     def stopped_shares(self, symbol: str = A) -> int:
@@ -456,7 +458,7 @@ class Scene:
         theirs = {symbol: int(qty) for symbol, qty in self.server.positions().items() if qty}
         mine = {symbol: p.qty for symbol, p in self.engine.portfolio.positions.items()}
         ours = _sum(mine, self.engine.reconciler.external_shares)
-        working = {order["client_order_id"] for order in self.server.working()}
+        working = {str(order["client_order_id"]) for order in self.server.working()}
         working -= set(self.engine.news.external_orders)
         live = {order.spec.client_order_id for order in self.engine.manager.registry.live()}
         recovered = self.journal.recover(self.now - timedelta(days=3))

@@ -47,7 +47,7 @@ class ScenicLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return (self._scene.now() - self._begin).total_seconds()
 
-    def call_at(
+    def call_at(  # type: ignore[override, unused-ignore]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         tell, self.tell_next = self.tell_next, None

@@ -363,7 +363,6 @@ def test_flatten_sells_what_we_hold_and_cancels_what_works(stage: Stage) -> None
 
 def test_flatten_cancels_the_orders_of_others_in_symbols_we_trade(stage: Stage) -> None:
     scene = stage(symbols=("AAA", "BBB"))
-    scene.flattened = True
     scene.server.foreign_order("AAA", "buy", "limit", 7, limit_price=90.0, client_order_id="theirs")
     scene.settle()
     scene.send(Flatten())
@@ -374,7 +373,6 @@ def test_flatten_cancels_the_orders_of_others_in_symbols_we_trade(stage: Stage) 
 def test_flatten_sells_external_shares_in_symbols_we_trade(stage: Stage) -> None:
     scene = stage(symbols=("AAA", "BBB"))
     scene.naked_limit = None
-    scene.flattened = True
     scene.server.hold("BBB", 25, 99.0)
     scene.run_for(20)
     scene.go_long()
@@ -393,7 +391,6 @@ def test_flatten_sells_external_shares_in_symbols_we_trade(stage: Stage) -> None
 def test_flatten_of_one_symbol_leaves_the_external_shares_of_others(stage: Stage) -> None:
     scene = stage(symbols=("AAA", "BBB"))
     scene.naked_limit = None
-    scene.flattened = True
     scene.server.hold("AAA", 25, 99.0)
     scene.server.hold("BBB", 25, 99.0)
     scene.run_for(20)
@@ -406,7 +403,6 @@ def test_flatten_of_one_symbol_leaves_the_external_shares_of_others(stage: Stage
 
 def test_flatten_sells_ours_and_theirs_of_one_symbol_in_one_sale(scene: Scene) -> None:
     scene.naked_limit = None
-    scene.flattened = True
     scene.go_long()
     qty = scene.held
     scene.server.hold(A, qty + 25, 99.0)
@@ -421,7 +417,6 @@ def test_flatten_sells_ours_and_theirs_of_one_symbol_in_one_sale(scene: Scene) -
 
 def test_flatten_with_external_shares_held_by_a_foreign_order_cancels_that_first(scene: Scene) -> None:
     scene.naked_limit = None
-    scene.flattened = True
     scene.server.hold(A, 25, 99.0)
     scene.server.foreign_order(A, "sell", "limit", 25, limit_price=150.0, client_order_id="theirs")
     scene.run_for(20)
@@ -434,7 +429,6 @@ def test_flatten_with_external_shares_held_by_a_foreign_order_cancels_that_first
 
 def test_a_flatten_cut_short_by_a_kill_is_finished_after_it(scene: Scene) -> None:
     scene.naked_limit = None
-    scene.flattened = True
     scene.go_long()
     qty = scene.held
     scene.server.hold(A, qty + 25, 99.0)

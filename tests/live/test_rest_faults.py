@@ -41,10 +41,9 @@ LOSSES = {
 }
 
 
-@pytest.fixture(params=LOSSES.values(), ids=LOSSES.keys())
+@pytest.fixture(params=list(LOSSES))
 def lose(request: pytest.FixtureRequest) -> Loss:
-    loss: Loss = request.param
-    return loss
+    return LOSSES[request.param]
 
 
 # ---- lost answers ------------------------------------------------------------------------------------
@@ -310,7 +309,7 @@ def test_a_stop_that_fills_while_the_network_is_gone_is_found_afterwards(scene: 
 
 
 def test_questions_that_fail_for_a_minute_lose_no_news_of_the_stream(scene: Scene) -> None:
-    scene.server.rest_faults.html_502("GET", times=EVERYTHING)
+    scene.server.rest_faults.html_502("GET", "orders|positions|account", times=EVERYTHING)
     scene.signal()
     scene.trade(100.10)
     assert scene.protected

@@ -229,7 +229,7 @@ def test_killed_again_and_again_nothing_is_doubled_or_lost(scene: Scene) -> None
 
 def test_a_kill_while_an_answer_is_awaited_leaves_its_order_to_be_asked_for(scene: Scene) -> None:
     scene.server.rest_faults.gateway_timeout("POST", done=True)
-    scene.server.rest_faults.status(503, "", "GET", times=50)
+    scene.server.rest_faults.status(503, "", "GET", "orders|FILL", times=50)
     scene.server.update_faults.drop(times=10)
     scene.signal()
     [entry] = scene.orders(Role.ENTRY)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,11 @@ from tui_trader.core.orders import Role, Side
 
 def states(scene: Scene, stream: str) -> list[str]:
     return [event.state for event in scene.of(ConnectionChanged) if event.stream == stream]
+
+
+def side_of(update: Mapping[str, Any]) -> str:
+    side: str = update["order"]["side"]
+    return side
 
 
 # ---- trade updates -----------------------------------------------------------------------------------
@@ -127,7 +134,7 @@ def test_updates_in_the_wrong_order_lead_to_the_same_end(scene: Scene) -> None:
 @pytest.mark.parametrize("old", ["new", "fill"])
 def test_an_old_update_told_again_much_later_changes_nothing(scene: Scene, old: str) -> None:
     scene.go_long()
-    [update] = [u for u in scene.server.updates if u["event"] == old and u["order"]["side"] == "buy"]
+    [update] = [u for u in scene.server.updates if u["event"] == old and side_of(u) == "buy"]
     scene.trade(99.4)
     scene.bars(1)
     scene.server.send_update(update)

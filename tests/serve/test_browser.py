@@ -130,12 +130,14 @@ def test_the_screen_has_the_size_of_the_window_and_takes_keys_at_once(
     tab.type("?")
     tab.see("Flatten all: cancel and close everything")
     tab.press("Escape")
-    tab.clear()
     tab.resize(800, 500)  # cells of 8 by 19 pixels, and the line above
-    narrow = tab.wait_for(lambda text: text.startswith(" SIM") and "q Quit" in text)
-    assert "6 Strategies" not in narrow
-    assert len(narrow.splitlines()) == 25
 
+    def is_narrow(text: str) -> bool:
+        lines = text.splitlines()
+        whole = len(lines) == 25 and lines[0].startswith(" SIM ×60") and "q Quit" in lines[-1]
+        return whole and "6 Strategies" not in text
+
+    tab.wait_for(is_narrow)
     tab.type("q")
     tab.wait("document.body.classList.contains('-closed')")
     assert "its simulated engine with it" in tab.run("document.querySelector('.closed').innerText")

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from tests.tui.fake_backtest import BARS, VELEZ
 from tui_trader.backtest.worker.messages import CurvePoint
+from tui_trader.core.calendar import NEW_YORK
 from tui_trader.engine.handle import CandleRow
 from tui_trader.errors import UsageError
 from tui_trader.options import BacktestOptions
@@ -23,6 +24,7 @@ from tui_trader.tui.backtest.form import Form
 from tui_trader.tui.backtest.keys import KEYS
 from tui_trader.tui.backtest.recent import RecentBars
 from tui_trader.tui.backtest.study import Running
+from tui_trader.tui.backtest.words import Figure, figure_lines
 from tui_trader.tui.glyphs import GLYPH_NAMES, GlyphName, glyph_set
 from tui_trader.tui.widgets.chart_frame import frame
 from tui_trader.tui.widgets.chart_render import Picture, StopPath, render
@@ -269,6 +271,29 @@ def test_dates_become_times_within_a_day_and_months_over_years() -> None:
     years = [CurvePoint(1_650_000_000 + 86_400 * step, 1e5, 0.0) for step in range(900)]
     assert ":" in text_of(drawn(day))[-1]
     assert "2022" in text_of(drawn(years))[-1]
+
+
+def test_every_day_is_named_where_it_begins_while_there_is_room() -> None:
+    curve = points(lambda step: 100_000.0, count=24 * 5)
+    plot = render_equity(EquityPicture(curve, BOX), 71, 12).plot
+    width = sum(cell_len(run) for run, _ in plot[-1])
+    days = [
+        f"{datetime.fromtimestamp(column.time, NEW_YORK):%b %-d}" for column in curve_columns(curve, width)
+    ]
+    line = text_of(EquityDrawing(plot, []))[-1]
+    named = [day for day in dict.fromkeys(days) if day in line]
+    assert len(named) >= 5
+    assert [line.index(day) for day in named] == [days.index(day) for day in named]
+
+
+# ---- figures -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [24, 46, 58, 116])
+def test_no_figure_is_cut(width: int) -> None:
+    shown = [Figure("Fall lasted", "1,109 days"), Figure("Profit factor", "0.56"), Figure("Sharpe", "-10.27")]
+    for line in figure_lines(shown * 4, width, 4).plain.splitlines():
+        assert cell_len(line) <= width
 
 
 # ---- the stop on the candle chart ----------------------------------------------------------------------

@@ -127,7 +127,8 @@ async def test_what_is_typed_for_a_parameter_is_checked_and_what_is_wrong_is_sai
         workers.last.say(Checked(check.number - 1, "of an older form"))
         workers.last.say(Checked(check.number, "--set: sma_fast = 2: [red] too small"))
         await settle(pilot, 1)
-        assert "--set: sma_fast = 2: [red] too small" in screen_text(pilot)
+        assert "sma_fast = 2: [red] too small" in screen_text(pilot)
+        assert "--set" not in screen_text(pilot)
         assert "of an older form" not in screen_text(pilot)
         await press(pilot, "enter", "backspace", "enter")  # emptied: as configured again
         assert last_check(workers).options.sets == ()
@@ -461,6 +462,45 @@ async def test_enter_shows_a_trade_with_entry_exit_and_stop(size: tuple[int, int
         assert f"E {TRADES[1].entry_price:9.2f}".replace(" ", "") in text.replace(" ", "")
         assert "planned risk" in text
         assert "RUNNING" in text.splitlines()[0]
+
+
+async def test_a_selected_trade_is_in_sight_after_looking_at_it_and_after_trading() -> None:
+    async with finished(size=(80, 24)) as (pilot, workers):
+        await press(pilot, "G", "enter", *["left_square_bracket"] * 3, "escape")
+        assert "▶" in screen_text(pilot)
+        assert screen_of(pilot).result.selected_trade == len(TRADES) - 4
+        await press(pilot, "b", "b")
+        await settle(pilot, 2)
+        assert screen_of(pilot).result.selected_trade == len(TRADES) - 4
+        row = screen_of(pilot).result.trades.rows[-4]
+        assert any("▶" in line and str(row.cells[0]) in line for line in screen_text(pilot).splitlines())
+
+
+async def test_going_up_in_the_picker_selects_the_folder_one_was_in(tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / f"day-{number:02}").mkdir()
+    bars = tmp_path / "day-50" / "bars.csv"
+    bars.touch()
+    async with opened(bars=(bars,)) as (pilot, workers):
+        await choose_field(pilot, "bars")
+        await press(pilot, "enter", "h")
+        await settle(pilot, 2)
+        assert any("▶" in line and "day-50/" in line for line in screen_text(pilot).splitlines())
+
+
+async def test_copying_a_trade_says_what_was_copied() -> None:
+    async with finished() as (pilot, workers):
+        await press(pilot, "y")
+        await settle(pilot, 2)
+        assert "copied: " in screen_text(pilot)
+        assert TRADES[0].symbol in pilot.app.clipboard
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_days_of_a_run_are_never_cut(size: tuple[int, int]) -> None:
+    async with finished(size=size) as (pilot, workers):
+        [title] = [line for line in screen_text(pilot).splitlines() if "1 Equity" in line]
+        assert "…" not in title.split("╮")[0]
 
 
 async def test_brackets_walk_the_trades_as_the_table_has_them() -> None:

@@ -12,6 +12,8 @@ from textual.content import Content
 from tui_trader.tui.widgets.plain_text import clean
 
 if TYPE_CHECKING:
+    from textual.binding import Binding
+
     from tui_trader.tui.screens.steering import SteeringScreen
 
 
@@ -44,11 +46,16 @@ class TraderCommands(Provider):
 
     def _actions(self) -> Iterator[Entry]:
         screen = self._steering
+        keys: dict[str, list[str]] = {}
+        actions: dict[str, Binding] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
             if active.node is screen and binding.id and active.enabled and binding.tooltip:
-                name = f"{binding.tooltip} ({screen.app.get_key_display(binding)})"
-                yield Entry(name, binding.id, partial(screen.run_action, binding.action))
+                keys.setdefault(binding.id, []).append(screen.app.get_key_display(binding))
+                actions[binding.id] = binding
+        for name, binding in actions.items():
+            entry = f"{binding.tooltip} ({' '.join(keys[name])})"
+            yield Entry(entry, name, partial(screen.run_action, binding.action))
         yield Entry("Reset the circuit breaker", "breaker.reset", screen.action_reset_breaker)
         for theme in screen.trader.theme_names:
             yield Entry(f"Theme {theme}", "theme", partial(screen.trader.use_theme, theme))

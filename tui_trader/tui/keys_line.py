@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,13 @@ _LAST = ("help", "quit")
 class KeysLine:
     """Binding ids in the order of the line, the first the last to give way.
 
-    ``pairs`` names another id whose key is shown beside a key, ``panes`` the ids of the first and the last
-    pane; ``labels`` replaces descriptions.
+    ``pairs`` names another id whose key is shown beside a key, ``panes`` the ids of all panes, named together
+    while their keys count up; ``labels`` replaces descriptions.
     """
 
     order: tuple[str, ...]
     pairs: Mapping[str, str] = field(default_factory=dict)
-    panes: tuple[str, str] | None = None
+    panes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -53,10 +53,8 @@ def keys_line(screen: SteeringScreen, width: int, wanted: KeysLine) -> Content:
         if binding.action.startswith("app."):
             click = Style.from_meta({"@click": binding.action})
         parts[name] = Content.assemble((key, "bold $attention"), (f" {label}", click))
-    panes = []
-    if wanted.panes is not None and all(name in shown for name in wanted.panes):
-        first, last = (display(shown[name]) for name in wanted.panes)
-        panes = [Content.assemble((f"{first}-{last}", "bold $attention"), " Panes")]
+    counted = _counted([display(shown[name]) for name in wanted.panes if name in shown])
+    panes = [Content.assemble((counted, "bold $attention"), " Panes")] if counted else []
     line = _line(parts, panes)
     for name in reversed(wanted.order):
         if line.cell_length <= width:
@@ -64,6 +62,15 @@ def keys_line(screen: SteeringScreen, width: int, wanted: KeysLine) -> Content:
         parts.pop(name, None)
         line = _line(parts, panes)
     return line
+
+
+def _counted(keys: Sequence[str]) -> str:
+    """``1-8`` for the keys 1 to 8, F1-8 for F1 to F8; empty when they do not count up."""
+    if not keys or not keys[0].endswith("1"):
+        return ""
+    before = keys[0][:-1]
+    counts = list(keys) == [f"{before}{number}" for number in range(1, len(keys) + 1)]
+    return f"{keys[0]}-{len(keys)}" if counts else ""
 
 
 def _line(parts: Mapping[str, Content], panes: list[Content]) -> Content:

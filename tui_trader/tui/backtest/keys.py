@@ -41,8 +41,8 @@ KEYS: Final[tuple[Binding, ...]] = (
     _key("b", "trading", "backtest", "Trading", "Back to trading; a backtest goes on meanwhile"),
     _key("escape", "back", "backtest.back", "Back", "One step back; cancels a backtest that runs"),
     _key("t", "theme", "theme", "Theme", "Next theme"),
-    _key("f2", "settings", "settings", "Settings", "Settings in force, and where each comes from"),
-    _key("ctrl+r", "reload", "reload", "Reload", "Read the configuration and the themes again"),
+    _key("f2", "settings", "settings", "Settings", "Settings in force and their sources"),
+    _key("ctrl+r", "reload", "reload", "Reload", "Read configuration and themes again"),
     _key("ctrl+l", "repaint", "repaint", "Repaint", "Paint the whole screen again"),
     _key("question_mark", "help", "help", "Help", "All keys"),
     _key("q", "app.quit", "quit", "Quit", "Leave; asks when anything is open"),
@@ -58,7 +58,8 @@ LINES: Final = {
     ),
     Page.RESULT: KeysLine(
         ("flatten", "pause", "table.choose", "backtest.back", "backtest.filter", "find", "zoom", "backtest"),
-        panes=("backtest.pane.1", f"backtest.pane.{len(PANES)}"), labels={"table.choose": "Open"},
+        panes=tuple(f"backtest.pane.{number}" for number, _ in enumerate(PANES, 1)),
+        labels={"table.choose": "Open"},
     ),
     Page.TRADE: KeysLine(
         (

@@ -106,7 +106,7 @@ class SettingsScreen(ModalScreen[None]):
             self._about.update(Content(""))
             return
         how = how_to_change(row, self._path, self._trader.key_names["reload"])
-        where = "" if row.source in ("", "default") else f" (from {row.source})"
+        where = f"  from {row.source}" if row.source not in ("", "default") else "  (default)"
         value = Content.assemble((f"{clean(row.key)} = {clean(row.value)}", "bold $strong"), clean(where))
         self._about.update(Content("\n").join([value, Content(clean(row.about)), Content(clean(how))]))
 

@@ -50,7 +50,7 @@ class TradingScreen(SteeringScreen):
             "bars.shorter",
         ),
         {"symbol.previous": "symbol.next", "bars.shorter": "bars.longer", "speed.slower": "speed.faster"},
-        ("pane.1", f"pane.{len(PANES)}"),
+        tuple(f"pane.{number}" for number, _ in enumerate(PANES, 1)),
     )
 
     BINDINGS: ClassVar[list[BindingType]] = list(KEYS)

@@ -104,6 +104,12 @@ class RestLanes:
 
         self._lanes[lane].add(task)
 
+    def open_order_lines(self) -> None:
+        """Have every order thread connect now. An order would otherwise wait for that, and the first of all
+        for alpaca-py to be imported."""
+        for _ in range(ORDER_LINES):
+            self.run(Lane.ORDERS, lambda rest: rest.clock(), lambda _: None)
+
     def close(self) -> None:
         """Begin nothing more. What hangs is left to hang: its thread ends with the program."""
         for crew in self._lanes.values():

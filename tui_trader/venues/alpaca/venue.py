@@ -105,7 +105,9 @@ class AlpacaVenue:
             told = _answer(lambda: read_clock(rest, clock.now), access)
         finally:
             rest.close()
-        venue = cls(access, facts, calendar, RestLanes(access, budget), sink, clock)
+        lanes = RestLanes(access, budget)
+        lanes.open_order_lines()
+        venue = cls(access, facts, calendar, lanes, sink, clock)
         venue._compare_clocks(told)
         return venue
 
@@ -149,18 +151,10 @@ class AlpacaVenue:
         await self._updates.run()
 
     async def keep_time(self) -> None:
-        """Compare clocks with the broker, on the lines that carry orders: none is cold when an order comes.
-
-        The first order would otherwise wait for alpaca-py to be imported and for a connection.
-        """
-        for _ in range(ORDER_LINES):
-            self._ask_time()
+        """Compare clocks with the broker, on the lines that carry orders: they stay open by it."""
         while True:
             await asyncio.sleep(_CLOCK_EVERY_S)
-            self._ask_time()
-
-    def _ask_time(self) -> None:
-        self._lanes.run(Lane.ORDERS, lambda rest: read_clock(rest, self._clock.now), self._told_time)
+            self._lanes.run(Lane.ORDERS, lambda rest: read_clock(rest, self._clock.now), self._told_time)
 
     async def check_assets(self, symbols: Sequence[str]) -> None:
         """Ask once whether the symbols may be traded; those that may not be are halted for us."""
