@@ -116,10 +116,11 @@ class Auditor:
 
     def _others_are_left_alone(self) -> None:
         scene = self._scene
+        fresh = scene.requests_since_look()
         if scene.flattened:
             return
         theirs = {o["id"] for o in scene.server.orders() if not is_ours(str(o["client_order_id"]))}
-        for request in scene.requests_since_look():
+        for request in fresh:
             if request.method in ("DELETE", "PATCH") and request.path.rpartition("/")[2] in theirs:
                 self.broken.append(f"G: {request.method} of somebody else's order")
             if request.method == "POST" and request.path.endswith("/orders"):

@@ -282,7 +282,7 @@ def test_every_day_is_named_where_it_begins_while_there_is_room() -> None:
     ]
     line = text_of(EquityDrawing(plot, []))[-1]
     named = [day for day in dict.fromkeys(days) if day in line]
-    assert len(named) >= 5
+    assert named == ["Jun 15", "Jun 17", "Jun 18", "Jun 19"]  # the 16th and the 20th have no room
     assert [line.index(day) for day in named] == [days.index(day) for day in named]
 
 

@@ -203,7 +203,7 @@ def test_the_environment_gives_keys_too(file: Path) -> None:
     environ = {"TUI_TRADER_UI__KEYS__FLATTEN": "f9", "TUI_TRADER_UI__KEYS__TABLE__PAGE_DOWN": "d"}
     loaded = load_settings(write(file, ""), environ, {})
     assert loaded.settings.ui.keys == {"flatten": "f9", "table.page_down": "d"}
-    with pytest.raises(UsageError, match="environment TUI_TRADER_UI__KEYS__THEME: ui.keys.theme"):
+    with pytest.raises(UsageError, match=r"environment TUI_TRADER_UI__KEYS__THEME: ui\.keys\.theme"):
         settings_for(RunOptions(config=file), {"TUI_TRADER_UI__KEYS__THEME": "F"})
 
 

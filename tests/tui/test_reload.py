@@ -44,10 +44,9 @@ class Place:
 
     def app(self, engine: FakeEngine | None = None) -> TraderApp:
         settings = with_looks(UiSettings(themes_folder=self.themes), self.read())
-        app = TraderApp(
+        return TraderApp(
             engine or FakeEngine(), settings=settings, flushes_a_second=None, read_config=self.read
         )
-        return app
 
 
 @pytest.fixture
@@ -162,7 +161,7 @@ async def test_it_works_from_the_backtest_too_which_is_drawn_anew(place: Place) 
         assert app.screen.glyphs.name == "ascii"
         assert "F9 Flatten" in screen_text(pilot).splitlines()[-1]
         await press(pilot, "b")
-        assert app.screen is app.trading
+        assert app.screen_stack == [app.trading]
 
 
 async def test_words_that_name_keys_follow(place: Place) -> None:

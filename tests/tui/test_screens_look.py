@@ -71,6 +71,16 @@ def test_no_color(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> Non
     assert snap_compare(make_app(busy_engine()), terminal_size=(120, 40), run_before=tell)
 
 
+@pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_cross_hair_drawn_with_dots(snap_compare: Compare, size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[None]) -> None:
+        await tell(pilot)
+        await press(pilot, "2", *["left"] * 20)
+
+    app = make_app(busy_engine(), UiSettings(glyphs="braille"))
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
 def test_ascii(snap_compare: Compare) -> None:
     app = make_app(busy_engine(), UiSettings(glyphs="ascii"))
     assert snap_compare(app, terminal_size=(120, 40), run_before=tell)

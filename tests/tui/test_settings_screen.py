@@ -8,8 +8,9 @@ import pytest
 
 from tests.tui.driving import press, running, screen_text, settle
 from tests.tui.fake_engine import FakeEngine
-from tui_trader.config import LoadedSettings, load_settings
+from tui_trader.config import LoadedSettings, leaves, load_settings
 from tui_trader.config_text import show, shown_settings
+from tui_trader.settings import Settings
 from tui_trader.tui.app import TraderApp
 from tui_trader.tui.keymap import known_actions
 from tui_trader.tui.reload import Reloaded, reloaded
@@ -72,11 +73,11 @@ async def test_typing_searches_and_arrows_move(file: Path) -> None:
         await press(pilot, "escape")
         assert isinstance(app.screen, SettingsScreen)
         await press(pilot, "down", "down")
-        assert "alpaca.paper = true" in screen_text(pilot)
+        assert "risk.max_entries_per_day = 100" in screen_text(pilot)
         await press(pilot, *"[/x]")
         assert "nothing matches" in screen_text(pilot)
         await press(pilot, "escape", "escape")
-        assert app.screen is app.trading
+        assert not isinstance(app.screen_stack[-1], SettingsScreen)
 
 
 async def test_every_action_and_its_key_can_be_looked_up(file: Path) -> None:
@@ -126,11 +127,11 @@ async def test_without_a_configuration_it_says_so() -> None:
         assert "the configuration has not been read yet" in screen_text(pilot)
 
 
-async def test_without_a_file_it_says_which_would_be_read(tmp_path: Path) -> None:
+async def test_without_a_file_it_says_how_to_make_one() -> None:
     app = TraderApp(
         start_engine=FakeEngine,
         flushes_a_second=None,
-        read_config=lambda: LoadedSettings(*_defaults(), None),
+        read_config=defaults,
     )
     async with app.run_test(size=(120, 40)) as pilot:
         await app.workers.wait_for_complete()
@@ -139,12 +140,9 @@ async def test_without_a_file_it_says_which_would_be_read(tmp_path: Path) -> Non
         assert "no such file: tui-trader config init writes it" in screen_text(pilot)
 
 
-def _defaults() -> tuple[object, ...]:
-    from tui_trader.config import leaves
-    from tui_trader.settings import Settings
-
+def defaults() -> LoadedSettings:
     settings = Settings()
-    return settings, {key: "default" for key, _ in leaves(settings.model_dump())}
+    return LoadedSettings(settings, {key: "default" for key, _ in leaves(settings.model_dump())}, None)
 
 
 def test_rows_hold_every_setting_and_every_action_once(file: Path) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from datetime import datetime
+from typing import Any, Protocol, cast
 
 from tui_trader.core.events import MARKET_DATA, ErrorOccurred, Event, Published
 from tui_trader.engine.clock import Clock
@@ -61,6 +62,8 @@ class QueueSubscription:
 
 
 _Audience = tuple[tuple[tuple[str, Sink], ...], tuple[QueueSubscription, ...]]
+#: Number, time, what makes the event of what, and who gets it.
+_Held = tuple[int, datetime, Callable[..., Event], tuple[Any, ...], tuple[QueueSubscription, ...]]
 
 
 class EventBus:
@@ -72,7 +75,8 @@ class EventBus:
         self._sinks: tuple[tuple[str, Sink], ...] = ()
         self._market_sinks: tuple[tuple[str, Sink], ...] = ()
         self._subscriptions: tuple[QueueSubscription, ...] = ()
-        self._held: list[tuple[Published, tuple[QueueSubscription, ...]]] | None = None
+        self._held: list[_Held] | None = None
+        self._time = clock.now()  # of the latest event, or of the beginning of holding
         self._changing = threading.Lock()
         self._audiences: dict[type[Event], _Audience] = {}
         self.sink_failures: dict[str, int] = {}
@@ -133,17 +137,30 @@ class EventBus:
         """
         if self._held is None:
             self._held = []
+            self._time = self._clock.now()
 
     def release(self) -> None:
         """Hand out what was held, and hold no longer."""
         held, self._held = self._held, None
-        for published, queues in held or ():
+        for seq, time, make, of, queues in held or ():
+            published = Published(seq, time, make(*of))
             for queue in queues:
                 queue.put(published)
 
+    def emit_data(self, kind: Callable[..., Event], fields: tuple[Any, ...]) -> None:
+        """``emit(kind(*fields))``, made only when it is handed out: there is a lot of market data, and orders
+        that are to be sent should not wait for it. ``kind`` is a type of events."""
+        sinks, queues = self._audience(cast("type[Event]", kind))
+        if sinks or self._held is None:
+            self.emit(kind(*fields))
+        else:
+            self._seq += 1
+            self._held.append((self._seq, self._time, kind, fields, queues))
+
     def emit(self, event: Event) -> None:
         self._seq += 1
-        published = Published(self._seq, self._clock.now(), event)
+        self._time = self._clock.now()
+        published = Published(self._seq, self._time, event)
         sinks, queues = self._audience(type(event))
         failures: list[tuple[str, Exception]] = []
         for name, sink in sinks:
@@ -155,7 +172,7 @@ class EventBus:
             for queue in queues:
                 queue.put(published)
         elif queues:
-            self._held.append((published, queues))
+            self._held.append((self._seq, self._time, _itself, (event,), queues))
         # Only now, so that everybody hears this event before the one about the failure.
         for name, _ in failures:
             self._drop_sink(name)
@@ -167,3 +184,7 @@ class EventBus:
         self._sinks = tuple(s for s in self._sinks if s[0] != name)
         self._market_sinks = tuple(s for s in self._market_sinks if s[0] != name)
         self._audiences = {}
+
+
+def _itself(event: Event) -> Event:
+    return event

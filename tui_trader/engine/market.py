@@ -45,7 +45,7 @@ from tui_trader.venues.base import BarBatch
 
 
 class MarketDesk:
-    """All symbols' desks. ``entries_allowed`` is asked at each candle, never before."""
+    """All symbols' desks. ``entries_allowed`` is asked when candles have closed, never before."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class MarketDesk:
         self._schedule: Schedule | None = None
         self._timeouts: set[datetime] = set()
         self.entries_allowed: Callable[[], bool] = lambda: False
+        self._may_enter: bool | None = None  # what it answered last; None: not asked yet
         self.in_the_way: Callable[[str], str] = lambda symbol: ""  # why an entry could not be protected
         self.guard: Guard = unguarded
         self.split_seen: Callable[[SymbolDesk], None] = lambda desk: None
@@ -83,6 +84,7 @@ class MarketDesk:
 
     def end_session(self) -> None:
         """At the close: withheld bars are refused, then unfinished candles close."""
+        self._may_enter = None
         for symbol in sorted(self.desks):
             desk = self.desks[symbol]
             for refused in desk.filter.end_session().refused:
@@ -133,7 +135,7 @@ class MarketDesk:
                 desk.volumes.append(bar.volume)
                 mark(bar.symbol, close)
                 if wanted:
-                    self._bus.emit(BarReceived(*bar))
+                    self._bus.emit_data(BarReceived, bar)
                 else:
                     self._bus.count_unheard()
                 accepted = True
@@ -150,13 +152,14 @@ class MarketDesk:
         if not todo:
             return False
         now = self._clock.now()
-        on_time = now - MINUTE  # the stamp of a bar that comes when it should
+        fresh = now - MINUTE - CANDLE_GRACE  # a bar with this stamp or a later one is in time for any candle
+        self._may_enter = None
         armed: datetime | None = None
         while todo:
             desk, item = todo.popleft()
             if isinstance(item, Candle):
                 self._candle(desk, item)
-            elif item.timestamp == on_time or not desk.too_late(item, now):
+            elif item.timestamp >= fresh or not desk.too_late(item, now):
                 closed = desk.aggregator.add(item)
                 end = desk.aggregator.window_end
                 if end is not None and end != armed:
@@ -234,12 +237,13 @@ class MarketDesk:
     def _candle(self, desk: SymbolDesk, candle: Candle) -> None:
         view = desk.take_candle(candle)
         if self._bus.wants(CandleClosed):
-            self._bus.emit(
-                CandleClosed(
+            self._bus.emit_data(
+                CandleClosed,
+                (
                     candle.symbol, candle.start, candle.minutes, candle.open, candle.high, candle.low,
                     candle.close, candle.volume, candle.bars, candle.complete,
                     view.now.get("sma_fast", math.nan), view.now.get("sma_slow", math.nan),
-                )
+                ),
             )  # fmt: skip
         else:
             self._bus.count_unheard()
@@ -272,10 +276,16 @@ class MarketDesk:
                 desk.waited += 1
             if self.guard(decide_pending, desk.strategy, view, desk.waited) is not None:
                 self._manager.withdraw_entry(symbol, "expired")
-        elif book.idle and self.entries_allowed() and not (desk.warm_error or desk.halted or desk.stale):
+        elif book.idle and self._entries_allowed() and not (desk.warm_error or desk.halted or desk.stale):
             order = self.guard(decide_flat, desk.strategy, view)
             if order is not None:
                 self._signal(desk, view, order)
+
+    def _entries_allowed(self) -> bool:
+        """Asked once for many candles: what could change it is a request or a message, and ends ``work``."""
+        if self._may_enter is None:
+            self._may_enter = self.entries_allowed()
+        return self._may_enter
 
     def _signal(self, desk: SymbolDesk, view: CandleView, order: EnterLong) -> None:
         symbol = desk.symbol

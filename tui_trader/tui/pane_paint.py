@@ -193,12 +193,10 @@ class PanePainter:
     def _interval_named(self) -> str:
         """How long a candle is; another interval than the strategy's says so."""
         chart = self._panes.chart
-        if not chart.following and not chart.interval:
-            return ""
         own, shown = chart.own_interval, chart.interval
         if shown == own:
             return f" {own}m"
-        return f" {shown}m (trades {own}m)" if chart.size.width >= _ROOMY else f" {shown}m≠{own}m"
+        return f" {shown}m (trades {own}m)" if chart.size.width >= _ROOMY else f" {shown}m({own}m)"
 
 
 def _width(pane: Widget) -> int:

@@ -51,6 +51,13 @@ def draw(candles: Sequence[CandleRow], width: int, rows: int, scale: Scale, **pi
 TEN = Scale(0.0, 10.0)
 
 
+def test_blanks_join_the_run_before_them_but_not_a_tag_on_a_ground() -> None:
+    assert merge_runs("a b", ["gain", "plain", "gain"]) == (("a b", "gain"),)
+    assert merge_runs("ab  c", ["axis", "cross-tag", "plain", "plain", "axis"]) == (
+        ("a", "axis"), ("b", "cross-tag"), ("  c", "axis")
+    )  # fmt: skip
+
+
 def test_a_candle_is_a_body_between_wicks_in_half_rows() -> None:
     # Rows are two dollars high, half rows one.
     up = candle(0, 3.5, 8.5, 1.5, 6.5)

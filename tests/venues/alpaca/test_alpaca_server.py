@@ -835,7 +835,7 @@ async def test_a_connection_can_be_dropped(server: AlpacaServer, code: int | Non
         assert (caught.value.rcvd.code if caught.value.rcvd else None) == code
     [connection] = server.connections
     assert connection.authenticated
-    assert connection.closed is not None
+    await until(lambda: connection.closed is not None, server)
 
 
 async def test_connections_can_be_refused_left_ungreeted_or_told_406(server: AlpacaServer) -> None:

@@ -63,6 +63,8 @@ class HelpScreen(ModalScreen[None]):
             parts.append(Content(""))
         parts.append(Content.styled("Colours", "bold $attention"))
         parts += [Content.assemble((f"  {what}", "bold"), f"  {meaning}") for what, meaning in _LEGEND]
+        settings = self._about.trader.key_names["settings"]
+        parts.append(Content(f"\nOther keys: [ui.keys] in the configuration; {settings} names every action"))
         return Content("\n").join(parts)
 
     def _merged(self, bindings: Iterable[Binding]) -> list[tuple[str, str]]:

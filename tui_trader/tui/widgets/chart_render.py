@@ -140,12 +140,12 @@ class _Canvas:
 
 
 def merge_runs(glyphs: Sequence[str], tones: Sequence[Tone]) -> Line:
-    """Neighbours of one tone as one run; blanks join what is before them, whatever its tone."""
+    """Neighbours of one tone as one run; blanks join what is before them, unless that has a ground."""
     runs: list[Run] = []
     start = 0
     tone: Tone = "plain"
     for index, glyph in enumerate(glyphs):
-        if glyph == " " or tones[index] == tone:
+        if tones[index] == tone or (glyph == " " and tone != "cross-tag"):
             continue
         if tone != "plain":
             runs.append(("".join(glyphs[start:index]), tone))
