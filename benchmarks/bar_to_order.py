@@ -1,10 +1,11 @@
 """From a bar at the socket to the order at the wire: milliseconds, with 500 symbols' bars in one frame.
 
-The program runs on a pseudo-terminal of 120x40 with its screen, as `tui-trader run --venue alpaca` does, against a
-server of Alpaca's protocol on this machine. A frame holds one bar of every symbol, all of which close a candle, and
-one of them, drawn by lot, is a signal. The time is from the moment at which the frame is handed to the server's
-socket to the moment at which the server reads the order's request, both on the server's clock. The budget: a median
-of at most 5 ms, and at most 25 ms for 99 in 100.
+The program runs on a pseudo-terminal of 120x40 with its screen, as `tui-trader run --venue alpaca` does,
+against a server of Alpaca's protocol on this machine. A frame holds one bar of every symbol, all of which
+close a candle, and one of them, drawn by lot, is a signal. The time is from the moment at which the frame is
+handed to the server's socket to the moment at which the server reads the order's request, both on the
+server's clock. It covers the order's intent in the journal, which is in TMPDIR. The budget: a median of at
+most 5 ms, and at most 25 ms for 99 in 100.
 
 So that not every frame takes a minute, the program's clock is moved on by a minute before each.
 
@@ -44,7 +45,7 @@ _PRICE = 100.0
 _VOLUME = 1_000
 #: A bar with this volume is a signal.
 _SIGNAL = 77_777
-_STRATEGY = f'''
+_STRATEGY = f"""
 from decimal import Decimal
 
 from tui_trader.core.indicators import Indicator
@@ -70,7 +71,7 @@ class OnDemand(Strategy):
 
     def stop_loss_price(self, view):
         return Decimal("98")
-'''
+"""
 _CONFIG = """
 [alpaca]
 paper = true
@@ -224,7 +225,9 @@ def main() -> int:
     print(f"  {options.symbols:4} symbols   " + " ".join(f"{float(ms):8.2f}" for ms in figures) + "  ms")
     print(json.dumps({"benchmark": "bar_to_order", **result}))
     if options.json is not None:
-        options.json.write_text(json.dumps({**result, "each_ms": [round(ms, 3) for ms in found]}, indent=2) + "\n")
+        options.json.write_text(
+            json.dumps({**result, "each_ms": [round(ms, 3) for ms in found]}, indent=2) + "\n"
+        )
     if result["median_ms"] > _MEDIAN_MS or result["p99_ms"] > _P99_MS:
         print(f"over budget: {_MEDIAN_MS:g} ms, and {_P99_MS:g} ms for 99 in 100", file=sys.stderr)
         return 1

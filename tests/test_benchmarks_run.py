@@ -43,3 +43,15 @@ def test_candidates_change_speed_and_no_trade(throughput: dict[str, list[dict[st
         )
         assert asked == jumping
         assert int(str(asked)) > 0
+
+
+def test_an_order_is_timed_from_its_bar(tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    command = [
+        sys.executable, "benchmarks/bar_to_order.py", "--symbols", "20", "--frames", "3", "--json", str(found)
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    result = json.loads(found.read_text(encoding="utf-8"))
+    assert len(result["each_ms"]) == 3
+    assert 0 < result["median_ms"] <= result["p99_ms"] <= result["worst_ms"]

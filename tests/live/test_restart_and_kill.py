@@ -242,6 +242,19 @@ def test_a_kill_while_an_answer_is_awaited_leaves_its_order_to_be_asked_for(scen
     assert scene.agrees()
 
 
+def test_an_entry_given_up_before_a_kill_is_cancelled_when_it_appears_after_it(scene: Scene) -> None:
+    scene.server.rest_faults.late("POST")
+    scene.signal()
+    scene.run_for(45)
+    assert scene.engine.manager.flat
+    scene.restart()
+    scene.run_for(5)
+    scene.server.carry_out_late()
+    scene.run_for(20)
+    assert not scene.server.working()
+    assert scene.agrees()
+
+
 def test_a_pause_survives_a_kill_until_a_person_resumes(scene: Scene) -> None:
     scene.send(Pause())
     scene.restart()

@@ -287,6 +287,16 @@ async def test_both_screens_have_the_same_key_for_the_same_action() -> None:
         assert pilot.app.screen is pilot.app.trading
 
 
+@pytest.mark.parametrize("keys", [{"theme": "F"}, {"flatten": "nonsense"}, {"flatten": ""}, {"nothing": "x"}])
+async def test_unchecked_keys_with_a_mistake_are_not_used(keys: dict[str, str]) -> None:
+    async with running(settings=UiSettings(keys=keys)) as pilot:
+        assert "F Flatten" in screen_text(pilot).splitlines()[-1]
+        (notice,) = pilot.app._notifications
+        assert "all keys stay as they were" in notice.message
+        await press(pilot, "F")
+        assert isinstance(pilot.app.screen, FlattenScreen)
+
+
 async def test_no_binding_is_dropped_by_the_framework() -> None:
     """``set_keymap`` forgets a binding whose key another takes: every action must keep its key."""
     app = make_app(settings=UiSettings(keys=MINE))

@@ -69,7 +69,7 @@ async def test_typing_searches_and_arrows_move(file: Path) -> None:
         text = " ".join(screen_text(pilot).split())
         assert "value of one order, dollars [100–1000000]" in text
         assert f"[risk] max_order_value = … in {file}" in text.replace("- ", "-")
-        assert "takes effect at the next start" in text
+        assert "in force from the next start on" in text
         await press(pilot, "escape")
         assert isinstance(app.screen, SettingsScreen)
         await press(pilot, "down", "down")
@@ -108,7 +108,7 @@ async def test_what_waits_for_a_restart_is_told_apart(file: Path) -> None:
         app.reload()
         await app.workers.wait_for_complete()
         await press(pilot, "f2", *"order_value")
-        assert "next start" not in screen_text(pilot).replace("takes effect at the next start", "")
+        assert "next start" not in screen_text(pilot).replace("in force from the next start", "")
 
 
 @pytest.mark.parametrize("size", [(40, 12), (80, 24), (200, 60)])
@@ -124,7 +124,7 @@ async def test_it_fits_every_size(file: Path, size: tuple[int, int]) -> None:
 async def test_without_a_configuration_it_says_so() -> None:
     async with running() as pilot:
         await press(pilot, "f2")
-        assert "the configuration has not been read yet" in screen_text(pilot)
+        assert "this screen looks at an engine started elsewhere" in screen_text(pilot)
 
 
 async def test_without_a_file_it_says_how_to_make_one() -> None:
@@ -167,7 +167,10 @@ def test_a_route_that_waits_is_listed(file: Path) -> None:
     ("key", "says"),
     [
         ("control.listen", "given on the command line"),
-        ("risk.max_open_positions", "environment TUI_TRADER_RISK__MAX_OPEN_POSITIONS has the last word"),
+        (
+            "risk.max_open_positions",
+            "set by environment TUI_TRADER_RISK__MAX_OPEN_POSITIONS, which overrides the file",
+        ),
         ("routes.1.strategy", "[[routes]] strategy = … in FILE, or TUI_TRADER_ROUTES__1__STRATEGY"),
         ("ui.theme", "[ui] theme = … in FILE, or TUI_TRADER_UI__THEME in the environment; ctrl+r applies it"),
         ("ui.keys.pane.1", "[ui.keys] pane.1 = … in FILE, or TUI_TRADER_UI__KEYS__PANE__1"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tests.tui.driving import press, settle
 from tests.tui.fake_engine import FakeEngine
 from tui_trader.config import LoadedSettings, leaves
 from tui_trader.settings import AlpacaSettings, Settings
+from tui_trader.settings import UiSettings as UiSection
 from tui_trader.tui.app import TraderApp
 from tui_trader.tui.settings import UiSettings
 
@@ -21,10 +22,10 @@ FILE = Path("/home/trader/.config/tui-trader/config.toml")
 Compare = Callable[..., bool]
 
 
-def loaded() -> LoadedSettings:
+def loaded(theme: str) -> LoadedSettings:
     """A configuration with every kind of source."""
     alpaca = AlpacaSettings.model_validate({"key_id": "PKABC", "secret_key": "hush"})
-    settings = Settings(alpaca=alpaca)
+    settings = Settings(alpaca=alpaca, ui=UiSection(theme=theme))
     sources = {key: "default" for key, _ in leaves(settings.model_dump())}
     sources |= {
         "alpaca.key_id": "environment APCA_API_KEY_ID",
@@ -35,12 +36,12 @@ def loaded() -> LoadedSettings:
     return LoadedSettings(settings, sources, FILE)
 
 
-def make(settings: UiSettings) -> TraderApp:
+def make(theme: str = "midnight") -> TraderApp:
     return TraderApp(
         start_engine=FakeEngine,
-        settings=replace(settings, config_file=FILE),
+        settings=UiSettings(theme=theme, config_file=FILE),
         flushes_a_second=None,
-        read_config=loaded,
+        read_config=partial(loaded, theme),
     )
 
 
@@ -68,16 +69,16 @@ async def search(pilot: Pilot[None]) -> None:
 @pytest.mark.parametrize("dialog", [alerts, settings, search])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_sizes(snap_compare: Compare, size: tuple[int, int], dialog: object) -> None:
-    assert snap_compare(make(UiSettings()), terminal_size=size, run_before=dialog)
+    assert snap_compare(make(), terminal_size=size, run_before=dialog)
 
 
 @pytest.mark.parametrize("dialog", [alerts, search])
 @pytest.mark.parametrize("theme", ["paper", "okabe-ito", "mono", "ansi"])
 def test_themes(snap_compare: Compare, theme: str, dialog: object) -> None:
-    assert snap_compare(make(UiSettings(theme=theme)), terminal_size=(120, 40), run_before=dialog)
+    assert snap_compare(make(theme), terminal_size=(120, 40), run_before=dialog)
 
 
 @pytest.mark.parametrize("dialog", [alerts, search])
 def test_no_color(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, dialog: object) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    assert snap_compare(make(UiSettings()), terminal_size=(120, 40), run_before=dialog)
+    assert snap_compare(make(), terminal_size=(120, 40), run_before=dialog)

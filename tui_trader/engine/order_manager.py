@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
+from typing import Final
 
 from tui_trader.core.decide import EnterLong
 from tui_trader.core.events import ErrorOccurred, StopMoved, TradeReason
@@ -31,6 +32,10 @@ from tui_trader.engine.order_maker import OrderMaker
 from tui_trader.engine.recorder import Recorder
 from tui_trader.engine.steering import Steering
 from tui_trader.engine.timers import Alarm, Timers
+
+#: Why an order is given up: an end that we have concluded without the broker's word.
+NEVER_RECEIVED: Final = "the broker never received it"
+NO_LONGER_KNOWN: Final = "the broker no longer knows it"
 
 
 class OrderManager:
@@ -223,6 +228,11 @@ class OrderManager:
         self.presumed[order.spec.client_order_id] = order
         order.cancel_requested = False
         self._conclude(order, OrderState.EXPIRED, reason)
+
+    def remember_given_up(self, order: Order) -> None:
+        """An earlier run may have given ``order`` up; the broker may know it after all."""
+        if order.state is OrderState.EXPIRED and order.reason in (NEVER_RECEIVED, NO_LONGER_KNOWN):
+            self.presumed[order.spec.client_order_id] = order
 
     def _conclude(self, order: Order, state: OrderState, reason: str) -> None:
         if order.live:

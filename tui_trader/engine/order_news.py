@@ -33,7 +33,7 @@ from tui_trader.engine.book import SymbolBook, unit_risk
 from tui_trader.engine.bus import Publisher
 from tui_trader.engine.clock import Clock
 from tui_trader.engine.gateway import InFlight, OrderGateway
-from tui_trader.engine.order_manager import OrderManager
+from tui_trader.engine.order_manager import NEVER_RECEIVED, NO_LONGER_KNOWN, OrderManager
 from tui_trader.engine.recorder import FillRecord, Recorder
 from tui_trader.venues.base import (
     Acknowledged,
@@ -180,10 +180,10 @@ class OrderNews:
         since = self._absent.setdefault(identity, now)
         if order.state in WORKING:
             if now - since >= 2 * policy.retry_delay:
-                self._manager.give_up(order, "the broker no longer knows it")
+                self._manager.give_up(order, NO_LONGER_KNOWN)
         elif order.spec.role is Role.ENTRY:
             if now - since >= policy.lost_after:
-                self._manager.give_up(order, "the broker never received it")
+                self._manager.give_up(order, NEVER_RECEIVED)
         elif now - since >= policy.retry_delay:
             del self._absent[identity]  # so that it is not sent more often than once in a while
             self._send_again(order)

@@ -98,6 +98,7 @@ class Reconciler:
         order.reason = record.reason
         self._manager.registry.add(order)
         # Whether it was sent is not known, or whether its answer was about to come.
+        self._manager.remember_given_up(order)
         self._manager.mark_unknown(order, "the program ended before the broker's answer")
         book.made[spec.role] = book.made.get(spec.role, 0) + 1
         if record.state is OrderState.REJECTED:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from tui_trader.core.bars import BarFilter
 from tui_trader.core.breaker import CircuitBreaker
 from tui_trader.core.calendar import NEW_YORK, Calendar
 from tui_trader.core.decide import ExitNow, MoveStop, decide_holding
@@ -99,7 +100,11 @@ class Resumption:
         if last is not None and int(bars.minute[-1]) * 60 <= last.timestamp():
             return False
         desk.reset_history()
+        desk.filter = BarFilter(self._max_jump)  # the one before would take these bars for repetitions
+        reference, exit_stamp, since_exit = desk.reference, desk.exit_stamp, desk.since_exit
         missed = [view for view in self._warm(desk, message, schedule) if last is None or view.start > last]
+        # The session has not begun anew.
+        desk.reference, desk.exit_stamp, desk.since_exit = reference, exit_stamp, since_exit
         desk.since_exit += sum(1 for view in missed if desk.exit_stamp and view.end > desk.exit_stamp)
         self._lead_strategy(desk, missed)
         self._market.resume(desk, missed)

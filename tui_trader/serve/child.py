@@ -26,6 +26,7 @@ from tui_trader.tui import app as app_module
 from tui_trader.tui.app import TraderApp
 
 if TYPE_CHECKING:
+    from tui_trader.config import LoadedSettings
     from tui_trader.wiring import Run
 
 _LEAVE_S: Final = 3.0
@@ -65,6 +66,12 @@ class _OwnEngine:
         self._run.host.start()
         return self._run.host
 
+    def read_config(self) -> LoadedSettings:
+        """The settings as they are written now. Raises ``UsageError``."""
+        from tui_trader.wiring import load
+
+        return load(self._options)
+
     def end(self) -> None:
         """Its market is given up with the page."""
         if self._run is not None and not self._run.host.stopped:
@@ -75,7 +82,8 @@ class _OwnEngine:
 def main(order: PageOrder, lifeline: int) -> int:
     """Draw until the page closes; the exit code."""
     options = order.run_options()
-    settings = replace(screen_settings(options), first_run=False)
+    # A page's price alerts end with it: the file is that of the screen in the terminal.
+    settings = replace(screen_settings(options), first_run=False, alerts=None)
     if order.attach:
         app: TraderApp = ViewerApp(
             start_engine=lambda: ViewedEngine.attach(order.state_dir), settings=settings
@@ -84,7 +92,7 @@ def main(order: PageOrder, lifeline: int) -> int:
         app.run()
     else:
         own = _OwnEngine(options)
-        app = TraderApp(start_engine=own.start, settings=settings)
+        app = TraderApp(start_engine=own.start, settings=settings, read_config=own.read_config)
         _follow(lifeline, app.leave)
         try:
             app.run()

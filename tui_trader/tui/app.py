@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -178,6 +179,8 @@ class TraderApp(App[None]):
         self._tell_problems(self._theme_set.problems)
         if self.settings.theme not in self.theme_names:
             self.notify(f"no theme {self.settings.theme!r}", severity="warning", markup=False)
+        if self.settings.keys and not self.reads_config:
+            self._check_keys()
         if self.handle is not None:
             self._connect(self.handle)
         elif self._start_engine is not None:
@@ -352,6 +355,19 @@ class TraderApp(App[None]):
     def get_key_display(self, binding: Binding) -> str:
         return display(binding.key)
 
+    def _check_keys(self) -> None:
+        """Keys that nobody checked for us: a mistake must not cost the key that stops everything."""
+        from tui_trader.tui.keymap import KeymapError, check_keymap
+
+        try:
+            check_keymap(self.settings.keys)
+        except KeymapError as error:
+            self.settings = replace(self.settings, keys={})
+            self._use_keys()
+            self.trading.keys_changed()
+            text = f"ui.keys.{error.name}: {error}; all keys stay as they were"
+            self.notify(clean(text), title="bad configuration", severity="error", timeout=15, markup=False)
+
     def _use_keys(self) -> None:
         keys = self.settings.keys
         self.key_names = key_names(keys)
@@ -360,6 +376,11 @@ class TraderApp(App[None]):
             self.link.model.keys = self.key_names
 
     # ---- the configuration -----------------------------------------------------------------------------
+
+    @property
+    def reads_config(self) -> bool:
+        """Whether there is a configuration to read; who only looks at another's engine has none."""
+        return self._read_config is not None
 
     def reload(self) -> None:
         """Read configuration and themes again. The engine goes by what it was started with."""

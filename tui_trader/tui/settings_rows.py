@@ -61,12 +61,12 @@ def how_to_change(row: SettingRow, file: str, reload_key: str) -> str:
     if row.key.startswith(_KEYS):
         table, name = _KEYS, row.key.removeprefix(f"{_KEYS}.")
     if row.source == "command line":
-        return "given on the command line, which has the last word"
+        return "given on the command line, which overrides environment and file"
     variable = f"TUI_TRADER_{row.key.upper().replace('.', '__')}"
     if row.source.startswith("environment "):
-        place = f"{row.source} has the last word over the file"
+        place = f"set by {row.source}, which overrides the file"
     else:
         header = "[[routes]]" if table.partition(".")[0] == "routes" else f"[{table}]"
         place = f"{header} {name} = … in {file}, or {variable} in the environment"
-    when = f"{reload_key} applies it" if row.key.startswith("ui.") else "takes effect at the next start"
+    when = f"{reload_key} applies it" if row.key.startswith("ui.") else "in force from the next start on"
     return f"{place}; {when}"

@@ -45,6 +45,7 @@ class AlertsScreen(ModalScreen[None]):
         self._symbol = symbol
         self._by_key: dict[str, PriceAlert] = {}
         self._price = Input(id="alert-price", placeholder="210.50, or > 210.50, or < 195", compact=True)
+        self._price.cursor_blink = False  # an idle screen is a still one
         self._list = LiveTable(_COLUMNS, id="alert-list", glyphs=glyphs.name)
         self._heading = Static("", id="alert-symbol", classes="body", markup=False)
         self._note = Static("", id="note", classes="note", markup=False)

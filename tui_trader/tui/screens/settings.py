@@ -45,6 +45,7 @@ class SettingsScreen(ModalScreen[None]):
         self._shown: Reloaded | None = None
         self._rows: dict[str, SettingRow] = {}
         self._find = Input(id="settings-find", placeholder="type to search", compact=True)
+        self._find.cursor_blink = False  # an idle screen is a still one
         self._file = Static("", id="settings-file", classes="body", markup=False)
         self._about = Static("", id="settings-about", classes="note", markup=False)
 
@@ -71,7 +72,8 @@ class SettingsScreen(ModalScreen[None]):
         return str(read or self._trader.settings.config_file or "the configuration file")
 
     def on_mount(self) -> None:
-        self._list.set_empty("the configuration has not been read yet")
+        away = "this screen looks at an engine started elsewhere: `tui-trader config show` there says all"
+        self._list.set_empty("the configuration is being read" if self._trader.reads_config else away)
         self.paint()
 
     def paint(self) -> None:

@@ -28,8 +28,9 @@ log = logging.getLogger("tui_trader.alpaca")
 #: Orders that can be on their way at once.
 ORDER_LINES: Final = 4
 _FAILURES_THAT_COUNT: Final = 2
-#: Python lets a thread that waits for the interpreter have it when another sleeps, however short.
-_STEP_BACK_S: Final = 0.00005
+#: About what a request takes until it is on its way. Python lets a thread that waits for the interpreter have
+#: it when another sleeps.
+_STEP_BACK_S: Final = 0.001
 
 RestState = Literal["connected", "reconnecting", "disconnected"]
 Heard = Callable[[ProblemKind | None], None]
