@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -20,7 +21,8 @@ from tui_trader.core.events import (
 from tui_trader.engine.bus import EventBus
 from tui_trader.engine.clock import VirtualClock
 
-BAR = BarReceived("AAPL", OPEN, 1.0, 1.0, 1.0, 1.0, 1, False)
+BAR_FIELDS = ("AAPL", OPEN, 1.0, 1.0, 1.0, 1.0, 1, False)
+BAR = BarReceived(*BAR_FIELDS)
 CANDLE = CandleClosed("AAPL", OPEN, 2, 1.0, 1.0, 1.0, 1.0, 1, 2, True, 1.0, 1.0)
 REJECTED = SignalRejected("AAPL", "size", "")
 
@@ -163,3 +165,43 @@ def test_subscribing_and_draining_from_another_thread_loses_nothing_and_never_ha
     got.extend(subscription.drain())
     assert [p.seq for p in got] == list(range(1, count + 1))
     assert subscription.dropped == 0
+
+
+def test_what_is_held_reaches_sinks_at_once_and_subscriptions_in_order_when_released(bus: EventBus) -> None:
+    journal: list[Published] = []
+    bus.add_sink("journal", journal.append, market_data=False)
+    screen = bus.subscribe("screen", 10)
+    bus.hold()
+    bus.emit(beat(1))
+    bus.emit_data(BarReceived, BAR_FIELDS)
+    bus.emit(beat(2))
+    assert [p.seq for p in journal] == [1, 3]
+    assert screen.drain() == []
+    bus.release()
+    assert [(p.seq, p.event) for p in screen.drain()] == [(1, beat(1)), (2, BAR), (3, beat(2))]
+    bus.emit(beat(3))
+    assert [p.seq for p in screen.drain()] == [4]
+
+
+def test_market_data_that_nobody_holds_back_is_an_event_like_any_other(bus: EventBus) -> None:
+    file: list[Published] = []
+    screen = bus.subscribe("screen", 10)
+    bus.emit_data(BarReceived, BAR_FIELDS)
+    assert [p.event for p in screen.drain()] == [BAR]
+    bus.add_sink("file", file.append)
+    bus.hold()
+    bus.emit_data(BarReceived, BAR_FIELDS)
+    assert [(p.seq, p.event) for p in file] == [(2, BAR)]
+    bus.release()
+    assert screen.drain() == file
+
+
+def test_what_is_held_bears_the_time_at_which_it_was_said() -> None:
+    clock = VirtualClock(OPEN)
+    bus = EventBus(clock)
+    screen = bus.subscribe("screen", 10)
+    bus.hold()
+    bus.emit(beat(1))
+    clock.advance_to(OPEN + timedelta(seconds=1))
+    bus.release()
+    assert [p.time for p in screen.drain()] == [OPEN]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.venues.alpaca.canned import access_to
 from tui_trader.venues.alpaca.budget import RequestBudget
-from tui_trader.venues.alpaca.lanes import Heard, Lane, RestLanes
+from tui_trader.venues.alpaca.lanes import ORDER_LINES, Heard, Lane, RestLanes
 from tui_trader.venues.alpaca.problems import ProblemKind, RestProblem
 from tui_trader.venues.alpaca.rest import AlpacaRest
 
@@ -22,6 +22,7 @@ class FakeRest:
     def __init__(self, heard: Heard) -> None:
         self.heard = heard
         self.closed = threading.Event()
+        self.clock: Callable[[], object] = lambda: None
 
     def close(self) -> None:
         self.closed.set()
@@ -33,6 +34,7 @@ class Scene:
         self.clients: list[FakeRest] = []
         self.answers: SimpleQueue[object] = SimpleQueue()
         self.health: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        self.clock: Callable[[], object] = lambda: None
         self._gates: list[threading.Event] = []
         self.lanes = RestLanes(
             access_to("http://127.0.0.1:9"),
@@ -44,6 +46,7 @@ class Scene:
 
     def _connect(self, heard: Heard) -> AlpacaRest:
         self.clients.append(FakeRest(heard))
+        self.clients[-1].clock = self.clock
         return cast(AlpacaRest, self.clients[-1])
 
     def ask(self, lane: Lane, call: Callable[[AlpacaRest], object]) -> None:
@@ -257,3 +260,11 @@ def test_a_refusal_is_an_answer_too(scene: Scene, kind: ProblemKind) -> None:
 def test_keys_that_are_not_taken_are_a_disconnection(scene: Scene) -> None:
     scene.hear(None, ProblemKind.UNAUTHORIZED, ProblemKind.UNAUTHORIZED, None)
     assert states(scene) == [("connected", 0), ("disconnected", 0), ("connected", 0)]
+
+
+def test_every_order_line_can_be_opened_before_there_is_an_order(scene: Scene) -> None:
+    all_at_once = threading.Barrier(ORDER_LINES + 1)
+    scene.clock = lambda: all_at_once.wait(PATIENCE_S)
+    scene.lanes.open_order_lines()
+    all_at_once.wait(PATIENCE_S)
+    assert len(scene.clients) == ORDER_LINES
