@@ -209,7 +209,7 @@ def test_the_environment_gives_keys_too(file: Path) -> None:
 
 # ---- on the screen -------------------------------------------------------------------------------------
 
-MINE = {"flatten": "f9,F", "pause": "x", "close": "p", "help": "f1", "quit": "f10", "symbol.next": "n"}
+MINE = {"flatten": "f9,F", "pause": "x", "close": "p", "help": "f1", "quit": "f10", "symbol.next": "f4"}
 
 
 async def test_new_keys_act_and_old_ones_do_not() -> None:
@@ -234,7 +234,7 @@ async def test_the_line_of_keys_and_the_help_show_the_new_keys() -> None:
         line = screen_text(pilot).splitlines()[-1]
         assert "F9 Flatten" in line
         assert "x Pause" in line
-        assert "[ n Symbol" in line
+        assert "[ F4 Symbol" in line
         assert "F1 Help  F10 Quit" in line
         assert "1-8 Panes" in line
         await press(pilot, "f1")
@@ -279,10 +279,10 @@ async def test_keys_of_panes_are_counted_only_when_they_count_up() -> None:
 
 
 async def test_both_screens_have_the_same_key_for_the_same_action() -> None:
-    async with running(settings=UiSettings(keys=MINE | {"backtest": "w"})) as pilot:
-        await press(pilot, "w")
+    async with running(settings=UiSettings(keys=MINE | {"backtest": "B"})) as pilot:
+        await press(pilot, "B")
         assert "F9 Flatten" in screen_text(pilot).splitlines()[-1]
-        await press(pilot, "w")
+        await press(pilot, "B")
         assert isinstance(pilot.app, TraderApp)
         assert pilot.app.screen is pilot.app.trading
 

@@ -116,10 +116,11 @@ class LiveDriver(Driver):
 
     def _note_lag(self, seconds: float, now: float) -> None:
         self._worst = max(self._worst, seconds)
-        if seconds > LAG_ALARM and now - self._alarmed >= _ALARM_EVERY:
+        # Warming up is work that nothing waits for.
+        if seconds > LAG_ALARM and self._settled and now - self._alarmed >= _ALARM_EVERY:
             self._alarmed = now
             text = f"the engine was {seconds * 1000:.0f} ms late: the machine or a strategy is too slow"
-            self._bus.emit(ErrorOccurred("engine", text, None))
+            self._bus.emit(ErrorOccurred("lateness", text, None))
 
     def _load(self) -> tuple[int, float]:
         worst, self._worst = self._worst, 0.0

@@ -78,3 +78,29 @@ def test_threads_together_get_no_more_than_the_limit() -> None:
     for thread in threads:
         thread.join()
     assert sum(taken) == 100
+
+
+def test_what_an_earlier_run_has_sent_is_left_to_the_exits_of_this_one() -> None:
+    seconds = Seconds()
+    budget = RequestBudget(200, 60.0, 60, seconds)
+    assert budget.try_take(Priority.QUERY)
+    budget.told(55)  # 144 were sent by others
+    assert not budget.try_take(Priority.ENTRY)
+    assert spend(budget, Priority.QUERY) == 25
+    assert spend(budget, Priority.EXIT) == 174  # the broker has the last word
+    seconds.now += 60.0
+    assert spend(budget, Priority.ENTRY) == 140
+
+
+def test_a_broker_that_takes_more_than_expected_changes_nothing() -> None:
+    budget = RequestBudget(200, 60.0, 60, Seconds())
+    budget.told(900)
+    assert spend(budget, Priority.ENTRY) == 140
+
+
+def test_the_latest_word_on_what_is_left_counts() -> None:
+    budget = RequestBudget(200, 60.0, 60, Seconds())
+    budget.told(10)
+    assert not budget.try_take(Priority.ENTRY)
+    budget.told(150)
+    assert spend(budget, Priority.ENTRY) == 90

@@ -6,6 +6,7 @@ and getting out of it.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -47,6 +48,8 @@ class RequestBudget:
         self._lock = threading.Lock()
         self._sent: deque[float] = deque()
         self._limited_until = -1.0
+        self._others = 0  # requests in the window that were not ours, as far as was told
+        self._told = -math.inf
 
     def try_take(self, priority: Priority) -> bool:
         """Whether a request may be sent now; if so it is counted as sent."""
@@ -57,10 +60,20 @@ class RequestBudget:
             # An exit tries all the same: a refusal costs nothing, and the limit may be less strict than said.
             if now < self._limited_until and priority is not Priority.EXIT:
                 return False
-            if len(self._sent) >= self._most[priority]:
+            spent = len(self._sent)
+            if priority is not Priority.EXIT and now - self._told < self._per_s:
+                spent += self._others
+            if spent >= self._most[priority]:
                 return False
             self._sent.append(now)
             return True
+
+    def told(self, left: int) -> None:
+        """The broker still takes ``left`` requests. An earlier run, or another program, may have sent some: a
+        run that is killed and started again must not spend what its exits need."""
+        with self._lock:
+            self._told = self._monotonic()
+            self._others = max(0, self._most[Priority.EXIT] - left - len(self._sent))
 
     def limited_for(self, seconds: float) -> None:
         """The broker will not listen to us for so long: nothing but exits is sent."""

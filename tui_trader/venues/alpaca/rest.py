@@ -296,6 +296,9 @@ class AlpacaRest:
         except Exception as error:  # noqa: BLE001 - what requests raises is not all of one family
             raise self._line_problem(error) from None
         status, body = response.status_code, response.content
+        left = _requests_left(response.headers) if trading else None
+        if left is not None:
+            self._budget.told(left)
         if status == 429 and trading:
             self._budget.limited_for(_pause_s(response.headers))
         if not 200 <= status < 300:
@@ -394,6 +397,14 @@ def _objects(answer: object) -> list[Json]:
     if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
         raise RestProblem(ProblemKind.UNCLEAR, "an answer of another shape than asked for")
     return answer
+
+
+def _requests_left(headers: Mapping[str, str]) -> int | None:
+    """How many requests the broker still takes this minute; None when it does not say, or does not count."""
+    try:
+        return int(headers["X-RateLimit-Remaining"]) if int(headers["X-RateLimit-Limit"]) > 0 else None
+    except (KeyError, ValueError):
+        return None
 
 
 def _pause_s(headers: Mapping[str, str]) -> float:

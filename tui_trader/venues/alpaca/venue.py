@@ -174,7 +174,8 @@ class AlpacaVenue:
             self._sink(message)
 
     def _notice(self, component: str) -> Callable[[str], None]:
-        return lambda text: self._sink(VenueNotice(component, text))
+        prefix = f"{component.replace(' ', '_')}: "  # the streams name themselves, too
+        return lambda text: self._sink(VenueNotice(component, text.removeprefix(prefix)))
 
     def _revised(self, bar: Bar) -> None:
         """A late correction. The engine takes it for a minute it has not had, and says so of any other."""
@@ -192,7 +193,8 @@ class AlpacaVenue:
         problem = ""
         if told.excess > _SKEW_LIMIT:
             seconds = told.skew.total_seconds()
-            problem = f"this machine's clock is {-seconds:+.1f} s off the broker's: set it right"
+            side = "behind" if seconds > 0 else "ahead of"
+            problem = f"this machine's clock is {abs(seconds):.1f} s {side} the broker's: set it right"
         self._sink(VenueCondition("broker clock", problem))
         closed = ""
         if not told.is_open and self._market_is_open(_BELL_MARGIN):
