@@ -17,6 +17,7 @@ from tui_trader.tui.alerts import AlertRefused, PriceAlert, parse_alert
 from tui_trader.tui.formats import NOTHING, percent, price
 from tui_trader.tui.glyphs import GlyphSet
 from tui_trader.tui.link import EngineLink
+from tui_trader.tui.panes import TextLine
 from tui_trader.tui.screens.dialog import title
 from tui_trader.tui.widgets.live_table import Column, LiveTable, Row
 from tui_trader.tui.widgets.plain_text import clean
@@ -47,7 +48,7 @@ class AlertsScreen(ModalScreen[None]):
         self._price = Input(id="alert-price", placeholder="210.50, or > 210.50, or < 195", compact=True)
         self._price.cursor_blink = False  # an idle screen is a still one
         self._list = LiveTable(_COLUMNS, id="alert-list", glyphs=glyphs.name)
-        self._heading = Static("", id="alert-symbol", classes="body", markup=False)
+        self._heading = TextLine(id="alert-symbol")
         self._note = Static("", id="note", classes="note", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -75,7 +76,7 @@ class AlertsScreen(ModalScreen[None]):
             last = self._last(self._symbol)
             now = NOTHING if last is None else price(last)
             heading = Content.assemble((clean(self._symbol), "bold $strong"), (f"  now {now}", "$muted"))
-        self._heading.update(heading)
+        self._heading.show(heading)
         self._by_key = {
             f"{alert.symbol} {alert.condition}": alert for alert in self._link.model.price_alerts.all
         }

@@ -71,6 +71,8 @@ _MOST_REPLACEMENTS: Final = 4
 class RestLanes:
     """Runs calls on worker threads, each with a client of its own.
 
+    ``budget`` is that of the trading API.
+
     ``on_health`` is told, from any thread, when the trading API is reached again ("connected"), has not
     answered twice in a row ("reconnecting", with the number of failures) or does not take the keys
     ("disconnected").
@@ -86,7 +88,8 @@ class RestLanes:
     ) -> None:
         self.on_health: Callable[[RestState, int], None] = lambda state, failures: None
         self._health = _Health(lambda state, failures: self.on_health(state, failures))
-        make = connect or (lambda heard: AlpacaRest(access, budget, heard))
+        data_budget = RequestBudget()
+        make = connect or (lambda heard: AlpacaRest(access, budget, heard, data_budget=data_budget))
         self._lanes = {
             lane: _Crew(lane, rule, lambda: make(self._health.hear), monotonic)
             for lane, rule in _RULES.items()

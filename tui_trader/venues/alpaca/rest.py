@@ -50,7 +50,8 @@ class AlpacaRest:
     """Blocks; for one thread at a time. alpaca-py is imported by the first request.
 
     ``heard`` is called after every request to the trading API with the kind of its problem, None when there
-    was none; a request that the budget did not let out is not mentioned.
+    was none; a request that the budget did not let out is not mentioned. Market data
+    is counted apart, by ``data_budget``, as Alpaca does.
     """
 
     def __init__(
@@ -59,9 +60,11 @@ class AlpacaRest:
         budget: RequestBudget | None = None,
         heard: Callable[[ProblemKind | None], None] = lambda _: None,
         timeouts_s: tuple[float, float] = _TIMEOUTS_S,
+        data_budget: RequestBudget | None = None,
     ) -> None:
         self._access = access
         self._budget = budget or RequestBudget()
+        self._data_budget = data_budget or RequestBudget()
         self._heard = heard
         self._timeouts_s = timeouts_s
         self._priority = Priority.QUERY  # of the request that is being made
@@ -246,7 +249,7 @@ class AlpacaRest:
                 key, secret, raw_data=True, url_override=self._access.data_url.rstrip("/")
             )
             self._guard(self._data, trading=False)
-        with self._asking(Priority.BACKGROUND):
+        with self._asking(Priority.QUERY):
             yield self._data
 
     @contextmanager
@@ -269,9 +272,10 @@ class AlpacaRest:
         """
         client._retry = 0
         bare = client._session.request
+        budget = self._budget if trading else self._data_budget
 
         def request(method: str, url: str, **options: Any) -> _Answer:
-            if not self._budget.try_take(self._priority):
+            if not budget.try_take(self._priority):
                 raise RestProblem(ProblemKind.RATE_LIMITED, "not sent: the broker takes no more for now")
             self._sent = True
             try:
@@ -280,7 +284,7 @@ class AlpacaRest:
                 if trading:
                     self._heard(problem.kind)
                 if problem.kind is ProblemKind.UNAUTHORIZED:
-                    self._budget.limited_for(_PAUSE_WITHOUT_KEYS_S)
+                    budget.limited_for(_PAUSE_WITHOUT_KEYS_S)
                 raise
             if trading:
                 self._heard(None)
