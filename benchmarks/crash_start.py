@@ -53,7 +53,7 @@ def run(state_dir: Path, *, die_after: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     run.bus.add_sink("benchmark", say, market_data=False)
-    run.host._stepper.after_instant = count
+    run.host._driver.after_instant = count
     run.host.run()
 
 

@@ -27,6 +27,7 @@ from tui_trader.core.events import Event, SymbolState
 from tui_trader.engine.bus import QueueSubscription
 from tui_trader.engine.handle import CandleRow, Command, EngineInfo, EngineSnapshot
 from tui_trader.engine.snapshot import candles_of, snapshot_of
+from tui_trader.engine.stepper import Stepper
 from tui_trader.options import RunOptions
 from tui_trader.tui.app import TraderApp
 from tui_trader.wiring import Run, load
@@ -52,7 +53,8 @@ class StillEngine:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._stepper = run.host._stepper
+        assert isinstance(run.host._driver, Stepper)
+        self._stepper = run.host._driver
         self.stopped = False
         self.exit_code = 0
 
