@@ -23,30 +23,9 @@ class SymbolDesk:
     """What one symbol's decisions are made of. Changed by ``MarketDesk`` alone."""
 
     __slots__ = (
-        "aggregator",
-        "calculator",
-        "chart",
-        "exit_stamp",
-        "expiry_candles",
-        "filter",
-        "force_close_eod",
-        "halted",
-        "last",
-        "last_bar",
-        "quarantine",
-        "reference",
-        "required",
-        "session_open",
-        "shown",
-        "signal_end",
-        "since_exit",
-        "stale",
-        "strategy",
-        "symbol",
-        "view",
-        "volumes",
-        "waited",
-        "warm_error",
+        "aggregator", "calculator", "chart", "exit_stamp", "expiry_candles", "filter", "force_close_eod",
+        "halted", "last", "last_bar", "quarantine", "reference", "required", "session_open", "shown",
+        "signal_end", "since_exit", "stale", "strategy", "symbol", "view", "volumes", "waited", "warm_error",
     )  # fmt: skip
 
     def __init__(self, symbol: str, strategy: Strategy, max_jump_pct: float) -> None:

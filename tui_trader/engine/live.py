@@ -52,6 +52,7 @@ class LiveDriver(Driver):
         self._worst = 0.0  # seconds that anything had to wait since the last heartbeat
         self._alarmed = -_ALARM_EVERY
         self._looked = -_LOOK_EVERY
+        self._clock_problem = ""  # as it was last told
         self._settled = False  # whether what stays in memory for good is there
         engine.load = self._load
 
@@ -134,7 +135,9 @@ class LiveDriver(Driver):
         problem = ""
         if abs(drift) > CLOCK_TOLERANCE:
             problem = f"the machine's clock has moved by {drift:+.0f} s"
-        self._inbox.post(VenueCondition(_CONDITION, problem))
+        if problem != self._clock_problem:
+            self._clock_problem = problem
+            self._inbox.post(VenueCondition(_CONDITION, problem))
 
 
 def _spare_the_collector() -> None:
