@@ -42,3 +42,19 @@ def test_missed_bars_change_neither_the_cooldown_nor_the_day_s_reference(scene: 
     assert desk.exit_stamp == exit_stamp is not None
     assert desk.since_exit > since > 0
     assert desk.reference == reference
+
+
+def test_nothing_is_entered_on_candles_with_a_hole_until_the_missed_bars_are_here(scene: Scene) -> None:
+    scene.bars(_INTO_THE_SESSION)
+    scene.server.rest_faults.status(503, path="/stocks/bars", times=100)
+    _miss_two_bars(scene)
+    said = [text for text in scene.errors("bars") if "could not be had" in text]
+    assert len(said) == 1
+    assert scene.symbol_states()[-1] is SymbolState.COLD
+    scene.signal()
+    assert not scene.sent(Role.ENTRY)
+    scene.server.clear_faults()
+    scene.run_for(60)
+    assert scene.symbol_states()[-1] is SymbolState.WATCHING
+    scene.signal()
+    assert len(scene.sent(Role.ENTRY)) == 1

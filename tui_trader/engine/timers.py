@@ -28,7 +28,8 @@ class Alarm(IntEnum):
     SHUTDOWN_DEADLINE = 13
     SESSION_CLOSE = 14
     STALE_CHECK = 15
-    HEARTBEAT = 16
+    REFILL = 16
+    HEARTBEAT = 17
 
 
 class Timer(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 from tui_trader.core.bars import Bar
 from tui_trader.core.breaker import BreakerLimits, CircuitBreaker
@@ -74,6 +74,10 @@ from tui_trader.venues.base import (
     VenueCondition,
     VenueNotice,
 )
+
+_MISSED: Final = "bars were missed and are asked for"
+#: After this, bars that could not be had are asked for once more.
+_ASK_AGAIN: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,8 @@ class TradingEngine:
         self.started = clock.now()
         self._phase: Literal["reconciling", "warming", "trading"] = "reconciling"
         self._recovered: Recovered | None = None
+        self._unfilled: set[str] = set()  # symbols whose missed bars could not be had,
+        self._asking_for_bars = False  # and whether they will be asked for again
         self._early: list[BarBatch] = []  # bars that came while history was awaited
         self._news_lost = 0  # the request whose answer will make up for order news that was lost
         self._asking_again = False
@@ -247,8 +253,8 @@ class TradingEngine:
         if desk is None:
             return
         if message.symbol not in self.warm_left:
-            if self._phase == "trading" and self._resumption.refill(desk, message, self.day.schedule):
-                self.market.show(desk)
+            if self._phase == "trading":
+                self._missed_bars(desk, message)
             return
         self.warm_left.discard(message.symbol)
         if message.bars is None:
@@ -416,7 +422,36 @@ class TradingEngine:
         if state.state == "connected" and before is not None and state.stream != "bars":
             self._news_lost = self.gateway.query_snapshot()  # nobody knows what was said meanwhile
         if state.stream == "bars" and state.state == "connected" and self._bars_missed(before):
-            self._data.request_history(sorted(self.desks), self._warmup_minutes())
+            self._ask_for_missed_bars(sorted(self.desks))
+
+    def _ask_for_missed_bars(self, symbols: Sequence[str]) -> None:
+        """Nothing is decided on candles with a hole: no entries in ``symbols`` until their bars are here."""
+        for symbol in symbols:
+            desk = self.desks[symbol]
+            desk.warm_error = desk.warm_error or _MISSED
+            self.market.show(desk)
+        self._data.request_history(symbols, self._warmup_minutes())
+
+    def _missed_bars(self, desk: SymbolDesk, message: History) -> None:
+        """The bars that were missed while no stream was open, or why they could not be had."""
+        if message.bars is None:
+            if not self._unfilled:
+                text = f"bars that were missed could not be had, no entries until they are: {message.error}"
+                self.bus.emit(ErrorOccurred("bars", text, desk.symbol))
+            self._unfilled.add(desk.symbol)
+            if not self._asking_for_bars:
+                self._asking_for_bars = True
+                self.timers.set(self.clock.now() + _ASK_AGAIN, Alarm.REFILL)
+            return
+        self._unfilled.discard(desk.symbol)
+        self._resumption.refill(desk, message, self.day.schedule)
+        desk.warm_error = ""
+        self.market.show(desk)
+
+    def _ask_again_for_bars(self) -> None:
+        self._asking_for_bars = False
+        if self._unfilled:
+            self._ask_for_missed_bars(sorted(self._unfilled))
 
     def _bars_missed(self, before: StreamState | None) -> bool:
         """Whether bars may have passed unseen: the stream is open again, in the middle of a session."""
@@ -534,6 +569,8 @@ class TradingEngine:
                 self._reconcile(again=key == "again")
             case Alarm.SHUTDOWN_DEADLINE:
                 self._give_up()
+            case Alarm.REFILL:
+                self._ask_again_for_bars()
             case Alarm.STALE_CHECK:
                 self.watch.look()
             case Alarm.HEARTBEAT:
